@@ -1,6 +1,6 @@
 # Everything starts with `make install`; `make up` and `make test` call it. Exact versions: deploy/lock.
 .DEFAULT_GOAL := help
-.PHONY: help install install-dev install-servers up test lint pytest format lock bench simulate outages pictures clean
+.PHONY: help install install-dev install-servers up test lint compiled pytest format lock bench simulate outages pictures clean
 
 help:
 	@echo 'make up          start fanfold: one process, durable, with its console (FANFOLD_PORT 8080, FANFOLD_DATA ./data)'
@@ -41,13 +41,17 @@ up: install
 
 # The two parts run one after the other even under `make -j`: two cores, and output that can be read.
 test: install-dev install-servers
-	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory -j2 lint compiled
 	@$(MAKE) --no-print-directory pytest
 
 lint: install-dev
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy --strict .
+
+# Loops are compiled once for all processes of the tests, a minute, beside the type checker, which has one core, too.
+compiled: install-dev
+	@.venv/bin/python -c 'from tests.end_to_end.warm_server import warm_up; warm_up()'
 
 # Two at once: most of a run is waiting for processes. A file's tests stay together, and the long files come first.
 WORKERS ?= 2

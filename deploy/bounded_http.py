@@ -16,6 +16,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, Final
@@ -44,12 +45,26 @@ REFUSED_BODY_SECONDS_MAX: Final = 10
 """The body of a refused request is read for so long, so that its client reads the answer and no reset."""
 
 
+Headers = Iterable[tuple[bytes, bytes]]
+ToldPages = Callable[[Headers], Headers]
+"""Of the headers of a request: what an answer says more, so that pages of other origins may read it (or may not)."""
+
+
 class BoundedHttpProtocol(HttpToolsProtocol):
     """One connection. What is held of an unfinished head is the bound and one read of the socket at most."""
 
-    def __init__(self, hosts: AllowedHosts, head_ms: int, connections_max: int, *arguments: Any, **named: Any) -> None:
+    def __init__(
+        self,
+        hosts: AllowedHosts,
+        head_ms: int,
+        connections_max: int,
+        *arguments: Any,
+        told_pages: ToldPages | None = None,
+        **named: Any,
+    ) -> None:
         super().__init__(*arguments, **named)
         self._hosts = hosts
+        self._told_pages = told_pages
         self._connections_max = connections_max
         self._head_ms = head_ms
         self._served = self.app
@@ -130,7 +145,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._is_misread():
             raise ValueError  # httptools ends with it: nothing more of this connection is believed
         refused = self._version_refused() or self._host_refused()
-        self.app = self._served if refused is None else _Refused(*refused)
+        self.app = self._served if refused is None else _Refused(*refused, self._told())
         super().on_headers_complete()  # raises for a target that is no path: then the head is what is broken
         if self.scope["method"] != "HEAD":  # no body is written behind that one's
             self.cycle.transport = _HeadWithBody(self.transport)  # type: ignore[assignment]  # all that it uses
@@ -238,8 +253,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def send_400_response(self, msg: str) -> None:
         """As uvicorn's, but a problem document: whoever reads answers reads this one too."""
         detail = f"{msg} {PROBLEMS['request_malformed'].detail}"
-        self.transport.write(_whole(refused_with("request_malformed", detail=detail)))
+        more = "".join(f"{name.decode()}: {value.decode('latin-1')}\r\n" for name, value in self._told())
+        self.transport.write(_whole(refused_with("request_malformed", detail=detail), more))
         self.transport.close()
+
+    def _told(self) -> Headers:
+        """Of what is read of the head. Of a connection that finds no place nothing is, so no page can read why."""
+        return () if self._told_pages is None else self._told_pages(self.headers)
 
     def on_response_complete(self) -> None:
         self._unanswered = [cycle for cycle in self._unanswered if not cycle.response_complete]
@@ -322,7 +342,7 @@ def _whole(refused: tuple[int, bytes], more: str = "") -> bytes:
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: {PROBLEM}\r\n{more}{_SECURITY}connection: close\r\n"
         f"content-length: {len(body)}\r\n\r\n"
     )
-    return head.encode() + body
+    return head.encode("latin-1") + body
 
 
 _FULL: Final = _whole(
@@ -343,9 +363,10 @@ def _disconnect(cycle: RequestResponseCycle) -> None:
 class _Refused:
     """An ASGI application with one answer."""
 
-    def __init__(self, status: int, body: bytes) -> None:
+    def __init__(self, status: int, body: bytes, more: Headers) -> None:
         self._status = status
         self._body = body
+        self._more = more
 
     async def __call__(self, _: Any, receive: Any, send: Any) -> None:
         with suppress(TimeoutError):
@@ -358,6 +379,7 @@ class _Refused:
             (b"connection", b"close"),
             *ALWAYS,
             POLICY,
+            *self._more,
         ]
         await send({"type": "http.response.start", "status": self._status, "headers": headers})
         await send({"type": "http.response.body", "body": self._body})

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_bytes
+from typing import Any
 
 from gateway.identity.access import BadFile, MachineKey, MachineKeys, digest_of, machine_keys_of, new_key
-from gateway.identity.grants import grant_of_text
+from gateway.identity.grants import grant_of_text, text_of_grant
 
 _MODE = 0o600
 
@@ -38,6 +39,11 @@ def keys_in(path: Path) -> MachineKeys:
         return machine_keys_of(path.read_bytes())
     except FileNotFoundError:
         return MachineKeys()
+
+
+def grants_told(documents: Iterable[Mapping[str, Any]]) -> str:
+    """The grants of a key in its file, for a person."""
+    return " ".join(map(text_of_grant, documents))
 
 
 def _told(path: Path, change: Callable[[], MachineKeys]) -> MachineKeys:

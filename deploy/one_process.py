@@ -18,7 +18,16 @@ from deploy.tracing import read_door, tracing
 from gateway.settings import GatewaySettings
 from gateway.wiring import build_gateway
 from read_side.settings import ReadSettings
-from read_side.wiring import ReadSide, TrimWishes, Wishes, kept_topics, open_feed, open_topic_feed, open_view
+from read_side.wiring import (
+    ReadSide,
+    TrimWishes,
+    Wishes,
+    kept_topics,
+    open_feed,
+    open_kept_once,
+    open_topic_feed,
+    open_view,
+)
 from write_side.settings import WriteSettings
 from write_side.wiring import FINGERPRINTS, WriteSide, open_log, open_queue, open_snapshots
 
@@ -51,7 +60,10 @@ async def run(process: ProcessSettings, on_ready: Callable[[str, Sequence[str]],
         if topic_feed is not None:
             stack.push_async_callback(topic_feed.close)
         topics = kept_topics(read_settings, write_settings.data_folder, topic_feed)
-        read_side = ReadSide(read_settings, log, view, feed, registry, snapshots, archive=archive, topics=topics)
+        webhooks = read_settings.webhooks_file(write_settings.data_folder)
+        read_side = ReadSide(
+            read_settings, log, view, feed, registry, snapshots, archive=archive, topics=topics, webhooks=webhooks
+        )
         gateway = build_gateway(
             gateway_settings,
             write_side.door,
@@ -61,6 +73,7 @@ async def run(process: ProcessSettings, on_ready: Callable[[str, Sequence[str]],
             partitions=log.partitions,
             topic_feed=topic_feed,
             admin=admin is not None,
+            kept_once=open_kept_once(read_settings),
             tracer=tracer,
         )
         stack.push_async_callback(gateway.close)
@@ -96,6 +109,7 @@ async def run(process: ProcessSettings, on_ready: Callable[[str, Sequence[str]],
             on_started=lambda: on_ready(address, [*write_side.not_ready(), *read_side.not_ready()]),
             hosts=AllowedHosts(process.host, process.allowed_hosts),
             ws=gateway.ws_class,
+            told_pages=gateway.told_pages,
             beside=admin_beside(gateway, admin, process),
         )
 

@@ -49,6 +49,7 @@ from read_side.wiring import (
     kept_topics,
     open_event_topic,
     open_feed,
+    open_kept_once,
     open_topic_feed,
     open_view,
     project,
@@ -238,6 +239,28 @@ async def projector(on_ready: OnReady) -> None:
         await _serve_side(side, read_door(side, tracer), bound, on_ready)
 
 
+async def webhooks(on_ready: OnReady) -> None:
+    """Webhooks alone, over a fold of every partition in this process: for a log in Kafka, whose projectors are many. Raises as
+    `projector`."""
+    writing, registry = WriteSettings(), process_metrics()
+    settings = ReadSettings(view="memory", archive="off", topics="", project_partitions="")
+    file = settings.webhooks_file(writing.data_folder)
+    if file is None:
+        raise ValueError("FANFOLD_WEBHOOKS is off. Nothing was started.")
+    async with AsyncExitStack() as stack:
+        bound = stack.enter_context(listen(LOOPBACK, settings.webhooks_port))
+        view, feed = await open_view(settings), await open_feed(settings)
+        stack.push_async_callback(view.close)
+        stack.push_async_callback(feed.close)
+
+        async def make(log: Log) -> ReadSide:
+            stack.push_async_callback(log.close)
+            return ReadSide(settings, log, view, feed, registry, open_snapshots(writing, log), webhooks=file)
+
+        side = LateReadSide(open_log_to_read, make)
+        await _serve_side(side, side, bound, on_ready)
+
+
 async def _serve_side(side: WriteSide | LateReadSide, app: Any, bound: socket.socket, on_ready: OnReady) -> None:
     """Answer for a side that folds its log first, on loopback, until it ends."""
     address = f"http://{LOOPBACK}:{bound.getsockname()[1]}"
@@ -275,6 +298,8 @@ async def gateway(on_ready: OnReady) -> None:
         stack.push_async_callback(feed.close)
         if topic_feed is not None:
             stack.push_async_callback(topic_feed.close)
+        kept_once = open_kept_once(view)
+        stack.push_async_callback(kept_once.close)
         door = build_gateway(
             settings,
             settings.write_url,
@@ -283,6 +308,7 @@ async def gateway(on_ready: OnReady) -> None:
             registry,
             topic_feed=topic_feed,
             admin=admin is not None,
+            kept_once=kept_once,
             tracer=stack.enter_context(tracing("fanfold-gateway", registry)),
         )
         stack.push_async_callback(door.close)
@@ -296,6 +322,7 @@ async def gateway(on_ready: OnReady) -> None:
             on_started=lambda: on_ready(address, ()),
             hosts=AllowedHosts(process.host, process.allowed_hosts),
             ws=door.ws_class,
+            told_pages=door.told_pages,
             beside=admin_beside(door, admin, process),
         )
 

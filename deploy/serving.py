@@ -18,7 +18,7 @@ import uvloop
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from deploy.allowed_hosts import AllowedHosts
-from deploy.bounded_http import HEAD_MS_MAX, BoundedHttpProtocol
+from deploy.bounded_http import HEAD_MS_MAX, BoundedHttpProtocol, ToldPages
 from deploy.code_in_memory import COMPILER, give_back_code_of
 from deploy.descriptors import connections_max
 from deploy.repeated_logs import say_seldom
@@ -150,12 +150,16 @@ def _nothing() -> None:
     """A stop that nothing waits for."""
 
 
-def _config(app: Any, ws: Any, hosts: AllowedHosts, head_ms: int, most: int) -> uvicorn.Config:
+def _config(
+    app: Any, ws: Any, hosts: AllowedHosts, head_ms: int, most: int, told_pages: ToldPages | None = None
+) -> uvicorn.Config:
     """most: connections that may be open."""
     return uvicorn.Config(
         app,
         ws=ws,
-        http=functools.partial(BoundedHttpProtocol, hosts, head_ms, most),  # type: ignore[arg-type]  # it only calls it
+        http=functools.partial(  # type: ignore[arg-type]  # it only calls it
+            BoundedHttpProtocol, hosts, head_ms, most, told_pages=told_pages
+        ),
         lifespan="off",
         access_log=False,
         log_level="warning",
@@ -182,6 +186,7 @@ async def serve(
     head_ms: int = HEAD_MS_MAX,
     connections: int | None = None,
     beside: Beside | None = None,
+    told_pages: ToldPages | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM, or until one of `work` ends: it is meant to run for ever, so its failure is raised.
 
@@ -193,7 +198,7 @@ async def serve(
     beside: another door, which is answered for as long as the process lives.
     """
     most = connections_max() if connections is None else connections
-    server = _Server(_config(app, ws, hosts, head_ms, most), stopping)
+    server = _Server(_config(app, ws, hosts, head_ms, most, told_pages), stopping)
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

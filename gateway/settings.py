@@ -191,6 +191,12 @@ class GatewaySettings(BaseSettings):
     stream_sign_in_ms: int = Field(
         5_000, ge=1, description="how long a stream may stay without anybody signed in, milliseconds"
     )
+    stream_ticket_ms: int = Field(
+        30_000,
+        ge=1_000,
+        le=300_000,
+        description="how long a ticket of `POST /v1/stream/tickets` counts, unless it is used before, milliseconds",
+    )
     stream_unauthenticated_max: int = Field(
         1_000, ge=1, description="streams without anybody signed in; more are told 503"
     )

@@ -49,12 +49,14 @@ from gateway.streams.submit_tasks import CommandDoor as Commands
 from gateway.streams.submit_tasks import SubmitTasks
 from gateway.streams.websocket_server import StreamConnection, StreamTerms
 from read_side.contract.feed import Feed
+from read_side.contract.kept_once import KeptOnce
 from read_side.contract.topics import TopicFeed
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Tracer
 
     from gateway.identity.identity import Identity
+    from gateway.identity.tickets import Tickets
     from gateway.proxy.checked_proxy import CheckedProxy
     from gateway.streams.push_spans import PushSpans
     from gateway.streams.sign_in import Door
@@ -83,6 +85,7 @@ class Gateway:
         partitions: int | None,
         topic_feed: TopicFeed | None,
         admin: bool,
+        kept_once: KeptOnce | None = None,
         tracer: Tracer | None = None,
     ) -> None:
         pushes = None
@@ -126,8 +129,14 @@ class Gateway:
         self._identity = None if settings.auth == "off" else _identity(settings)
         checked: CheckedProxy | None = None
         self._door: Door | None = None
+        tickets: App | None = None
         if self._identity is not None:
-            checked, self._door = _checked(settings, self._identity, proxy, passed_on, self.hub, metrics, rates)
+            assert kept_once is not None, "tickets are kept somewhere"
+            kept = _tickets(settings, self._identity, kept_once)
+            from gateway.doors.ticket_door import TicketDoor
+
+            checked, self._door = _checked(settings, self._identity, proxy, passed_on, self.hub, metrics, rates, kept)
+            tickets = TicketDoor(checked, self._identity, kept)
         plain_door = CommandDoor(commands, written, settings.upstream_silence_ms)
         command_door: Commands = plain_door
         if checked is not None:
@@ -169,9 +178,12 @@ class Gateway:
             settings.origins,
             whole=not admin and checked is None,
             draining=lambda: self.drain.begun,
+            tickets=tickets,
         )
         arrivals = Arrivals(TrustedProxies(settings.trusted_proxies, settings.forwarded_header))
         self._accesses = AccessLog(RouteNames(self._front.own)) if settings.writes_accesses else None
+        self.told_pages = None if self._front.cross_origin is None else self._front.cross_origin.told
+        """What pages of other origins are told beside a refusal that comes before the application; None: nothing, to nobody."""
         front: App = self._front
         if tracer is not None and pushes is not None:
             front = _traced(front, tracer, pushes)
@@ -317,6 +329,12 @@ def _identity(settings: GatewaySettings) -> Identity:
     return Identity(terms if keys is not None else None, keys, files, time.time, time.monotonic)
 
 
+def _tickets(settings: GatewaySettings, identity: Identity, kept_once: KeptOnce) -> Tickets:
+    from gateway.identity.tickets import Tickets
+
+    return Tickets(identity, kept_once, settings.stream_ticket_ms, time.monotonic, secrets.token_bytes)
+
+
 def _checked(
     settings: GatewaySettings,
     identity: Identity,
@@ -325,6 +343,7 @@ def _checked(
     hub: Hub,
     metrics: Metrics,
     rates: RequestRates | None,
+    tickets: Tickets,
 ) -> tuple[CheckedProxy, Door]:
     """The doors of a gateway that asks who asks."""
     from gateway.identity.hidden import absent_account
@@ -343,7 +362,7 @@ def _checked(
     checked = CheckedProxy(
         proxy, passed_on, identity, lambda: len(hub.partitions), secrets.randbits, metrics, rates, refused
     )
-    return checked, Door(identity, terms, hide, StreamRates(rates, refused))
+    return checked, Door(identity, terms, hide, tickets, checked.owners, StreamRates(rates, refused))
 
 
 def _traced(front: App, tracer: Tracer, pushes: PushSpans) -> App:
@@ -370,13 +389,15 @@ def build_gateway(
     topic_feed: TopicFeed | None = None,
     *,
     admin: bool = False,
+    kept_once: KeptOnce | None = None,
     tracer: Tracer | None = None,
 ) -> Gateway:
     """A gateway before two sides, each an ASGI application of this process or a URL.
 
     partitions: how many the log has; None: the read side is asked. topic_feed: None: there are no topics. admin: whether
     there is a server of the admin door, so that the public one tells only that it is alive and ready (as where it is asked who
-    asks). tracer: None: nothing is traced. Must be called inside the event loop.
+    asks). kept_once: what keeps tickets, needed where it is asked who asks. tracer: None: nothing is traced. Must be called
+    inside the event loop.
     """
 
     metrics = Metrics(registry)
@@ -398,5 +419,17 @@ def build_gateway(
     write, commands = ways("write_side", write_upstream, settings.upstream_silence_ms)
     read, balances = ways("read_side", read_upstream, settings.upstream_read_silence_ms)
     return Gateway(
-        settings, write, read, balances, commands, feed, registry, metrics, partitions, topic_feed, admin, tracer
+        settings,
+        write,
+        read,
+        balances,
+        commands,
+        feed,
+        registry,
+        metrics,
+        partitions,
+        topic_feed,
+        admin,
+        kept_once,
+        tracer,
     )

@@ -34,6 +34,12 @@ class ReadSettings(BaseSettings):
         "`topics/NAME.db` in the data folder by `fanfold up`, or by every `fanfold projector` (one of them tells it); a gateway "
         "beside them has to have the setting, too, and none of the code",
     )
+    webhooks: str = Field(
+        "",
+        description="the file of the webhooks, which `fanfold webhook` keeps and `fanfold up` or `fanfold webhooks` delivers "
+        "from; default: `webhooks.db` in the data folder; `off`: none are delivered",
+    )
+    webhooks_port: int = Field(8083, ge=0, le=65535, description="port of `fanfold webhooks` on loopback")
     read_port: int = Field(8082, ge=0, le=65535, description="port of `fanfold projector` on loopback")
 
     def view_file(self) -> Path | None:
@@ -62,6 +68,14 @@ class ReadSettings(BaseSettings):
         if scheme != "file" or not folder.strip("/") or folder.startswith("~"):
             raise ValueError("FANFOLD_ARCHIVE must be off, or file: and the path of a folder")
         return Path(folder.removeprefix("//"))
+
+    def webhooks_file(self, data_folder: Path) -> Path | None:
+        """None: no webhooks are delivered here. Raises ValueError for what names no file."""
+        if self.webhooks == "off":
+            return None
+        if self.webhooks.startswith("~") or self.webhooks.endswith("/"):
+            raise ValueError("FANFOLD_WEBHOOKS must be off, or the path of a file")
+        return Path(self.webhooks) if self.webhooks else data_folder / "webhooks.db"
 
     def topic_projections(self) -> list[str]:
         """Each as a module and a name in it. Raises ValueError for what is none, and for one that is there twice."""

@@ -25,12 +25,14 @@ from read_side.ask.positions import Positions
 from read_side.ask.transfers import Transfers
 from read_side.ask.under_way import UnderWay
 from read_side.contract.feed import Feed
+from read_side.contract.kept_once import KeptOnce
 from read_side.contract.topics import TopicFeed
 from read_side.contract.view import NoView, ViewStore, ViewUnavailable
 from read_side.doors import no_log_yet
 from read_side.doors.http_api import ReadDoors, create_app
 from read_side.doors.read_metrics import ProjectorMetrics
 from read_side.feed.feed_memory import MemoryFeed
+from read_side.feed.kept_once_memory import MemoryKeptOnce
 from read_side.feed.topic_feed_memory import MemoryTopicFeed
 from read_side.follow.bring_view_right import Displaced, ViewOfAnotherLog
 from read_side.follow.keeper import Keepers
@@ -49,6 +51,7 @@ from read_side.settings import ReadSettings
 from read_side.tell.events import events_of
 from read_side.tell.transfer_trace import Did, Happened, Step, document_of, word
 from read_side.views.view_memory import MemoryViewStore
+from read_side.webhooks.kept_hooks import HooksUnavailable
 from read_side.whole_log.event_topic import CannotPublish, EventTopic
 from read_side.whole_log.explain import explain, explain_records
 from read_side.whole_log.export import PartitionExported, Span, export
@@ -118,6 +121,7 @@ __all__ = [
     "named",
     "open_event_topic",
     "open_feed",
+    "open_kept_once",
     "open_topic_feed",
     "open_view",
     "project",
@@ -135,8 +139,8 @@ doors_without_log = no_log_yet.create_app
 
 ProjectorStopped = (Displaced, ViewOfAnotherLog, ViewUnavailable, NotSwitched)
 """What may end a read side once no partition is left to follow, beside what the log raises. The message is for a person."""
-CannotTell = (CannotPublish, CannotExport, CannotProject, StateUnavailable)
-"""What ends a publish, an export or a projection as a whole, likewise."""
+CannotTell = (CannotPublish, CannotExport, CannotProject, StateUnavailable, HooksUnavailable)
+"""What ends a publish, an export, a projection or a command about webhooks as a whole, likewise."""
 
 
 async def trim_log(
@@ -200,6 +204,16 @@ async def open_feed(settings: ReadSettings) -> Feed:
     return RedisFeed(settings.view, settings.view_prefix)
 
 
+def open_kept_once(settings: ReadSettings) -> KeptOnce:
+    """What gateways keep for a moment for each other: in the process where the view is of one process, in the same Redis
+    otherwise."""
+    if settings.view_is_of_one_process:
+        return MemoryKeptOnce()
+    from read_side.feed.kept_once_redis import RedisKeptOnce
+
+    return RedisKeptOnce(settings.view, settings.view_prefix)
+
+
 def open_topic_feed(settings: ReadSettings) -> TopicFeed | None:
     """Where gateways hear of the topics that the settings name: in the process where the view is of one process, in the same
     Redis otherwise. None: there are no topics."""
@@ -247,7 +261,8 @@ class ReadSide:
     caller closes. Raises ValueError for wrong settings.
 
     snapshots: where a start begins, where there are any; taken: when this side takes some itself, None when another one does.
-    archive: the folder in which history is sealed; None: the past cannot be asked. topics: kept beside it.
+    archive: the folder in which history is sealed; None: the past cannot be asked. topics: kept beside it. webhooks: the file of
+    those that are delivered from here.
     """
 
     def __init__(
@@ -261,6 +276,7 @@ class ReadSide:
         taken: SnapshotLimits | None = None,
         archive: Path | None = None,
         topics: Sequence[KeptTopic] = (),
+        webhooks: Path | None = None,
     ) -> None:
         timer = SystemTimer()
         compiling()  # listens from here on, so that a start can say that it compiles
@@ -276,6 +292,12 @@ class ReadSide:
             for p, history in zip_longest(chosen, self._histories)
         ]
         self._topics = topics
+        self._webhooks = None
+        if webhooks is not None:
+            from read_side.webhooks.webhooks import Webhooks
+
+            self._webhooks = Webhooks(webhooks, log, self.projectors, timer.wall_us, timer.sleep)
+            registry.register(self._webhooks)
         self.under_way = UnderWay()
         self._taker = None
         if snapshots is not None and taken is not None:
@@ -284,7 +306,7 @@ class ReadSide:
         self._keepers = Keepers(self.projectors, timer)
         by_partition = {projector.partition: projector for projector in self.projectors}
         balances = BalanceReader(view, log, by_partition)
-        self.health = Health(self.projectors, timer.wall_us, log.partitions, balances.unread, self._topics_degraded)
+        self.health = Health(self.projectors, timer.wall_us, log.partitions, balances.unread, self._beside_degraded)
         transfers = Transfers(by_partition, balances, log, timer.wall_us)
         doors = ReadDoors(
             balances,
@@ -323,6 +345,8 @@ class ReadSide:
         beside = [asyncio.create_task(keep(self._histories, self._log, self._sleep))]
         if self._taker is not None:
             beside.append(asyncio.create_task(self._taker.run()))
+        if self._webhooks is not None:
+            beside.append(asyncio.create_task(self._webhooks.run()))
         beside += [asyncio.create_task(topic.run(self._log, self._snapshots)) for topic in self._topics]
         try:
             await self._keepers.run()
@@ -331,8 +355,9 @@ class ReadSide:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
 
-    def _topics_degraded(self) -> list[str]:
-        return [reason for topic in self._topics for reason in topic.degraded()]
+    def _beside_degraded(self) -> list[str]:
+        topics = [reason for topic in self._topics for reason in topic.degraded()]
+        return topics if self._webhooks is None else topics + self._webhooks.degraded()
 
     def not_ready(self) -> list[str]:
         """Why this process should not get requests; empty when it should."""

@@ -20,6 +20,8 @@ from deploy.descriptors import connections_max
 from gateway.settings import GatewaySettings
 from gateway.wiring import Gateway, build_gateway
 from read_side.contract.feed import Feed
+from read_side.contract.kept_once import KeptOnce
+from read_side.feed.kept_once_memory import MemoryKeptOnce
 
 SILENCE_MS = 60_000
 """What stands for a read side says nothing while nothing happens: no test of something else is told that it is silent."""
@@ -46,17 +48,28 @@ class Served(NamedTuple):
 
 
 @asynccontextmanager
-async def serving(sides: Any, feed: Feed, partitions: int = 1, **settings: Any) -> AsyncIterator[Served]:
+async def serving(
+    sides: Any, feed: Feed, partitions: int = 1, kept_once: KeptOnce | None = None, **settings: Any
+) -> AsyncIterator[Served]:
     """`sides`: an ASGI application or URL that is both sides. `settings`: fields of GatewaySettings."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         told = {"feed_silence_ms": SILENCE_MS, **settings}
-        gateway = build_gateway(GatewaySettings(**told), sides, sides, feed, CollectorRegistry(), partitions)
+        kept = kept_once or MemoryKeptOnce()
+        gateway = build_gateway(
+            GatewaySettings(**told), sides, sides, feed, CollectorRegistry(), partitions, kept_once=kept
+        )
         await gateway.open()
         config = uvicorn.Config(
             gateway.app,
             ws=gateway.ws_class,
-            http=functools.partial(BoundedHttpProtocol, AllowedHosts(), HEAD_MS_MAX, connections_max()),  # type: ignore[arg-type]
+            http=functools.partial(  # type: ignore[arg-type]
+                BoundedHttpProtocol,
+                AllowedHosts(),
+                HEAD_MS_MAX,
+                connections_max(),
+                told_pages=gateway.told_pages,
+            ),
             lifespan="off",
             proxy_headers=False,
             log_level="warning",

@@ -602,6 +602,13 @@ class Outcome:
     waiting_for: WaitingFor = ()
     reverses: Optionally[ReversedId] = None
     reversed_by: Annotated[Optionally[Id], _as("The reversal of this transfer.")] = None
+    asked_by: Annotated[
+        Optionally[str],
+        _as(
+            "Who asked first: the subject of a token, or `key:` and the name of a machine's key. Only where a gateway asks who "
+            "asks; told to that one, and to who may read everything."
+        ),
+    ] = None
     hold: Optionally[HoldId] = None
     state: Annotated[Optionally[Annotated[str, _one_of("open", "busy", "over", means=_HOLD_NOW)]], _as(_HOLD_NOW)] = (
         None
@@ -923,6 +930,18 @@ class Health:
     status: Annotated[str, _one_of("alive", means="It runs.")]
 
     __pydantic_config__ = _shown({"status": "alive"})
+
+
+@dataclass(frozen=True)
+class TicketGiven:
+    """What opens one stream in the name of who asked for it."""
+
+    ticket: Annotated[
+        str, _told(grammar.TICKET, "Whoever has it may use it, once, as `?ticket=` in the address of a stream.")
+    ]
+    counts_ms: Annotated[int, _as("For so long, milliseconds; no longer than the token that it was asked for with.")]
+
+    __pydantic_config__ = _shown({"ticket": f"{grammar.TICKET_PREFIX}{'A' * 43}", "counts_ms": 30_000})
 
 
 @dataclass(frozen=True)

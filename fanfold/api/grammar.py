@@ -21,6 +21,10 @@ ASSET_EXPONENT_MAX: Final = 15
 NEW_ASSET: Final = "[A-Z][A-Z0-9]{0,15}/(?:[0-9]|1[0-5])"
 """Written in one way only, and of a unit of which there is room for a thousand."""
 
+TICKET_PREFIX: Final = "ticket_"
+"""So that one that was left somewhere is known for what it is."""
+TICKET: Final = f"{TICKET_PREFIX}[A-Za-z0-9_-]{{43}}"
+
 UUID: Final = "[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
 NIL_AND_MAX: Final = ("00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff")
 """UUIDs that stand for none and for all (RFC 9562, 5.9 and 5.10): never an id."""
@@ -37,6 +41,8 @@ VERSION_DIGITS_MAX: Final = 18
 KEY: Final = "[!-~](?:[ -~]{0,253}[!-~])?"
 """An Idempotency-Key without the blanks around it."""
 OWNER: Final = KEY
+PRINCIPAL: Final = "[!-~]{1,255}"
+"""The name of who asks: visible ASCII, so that it can stand in a header and in a line of a log as it is."""
 REQUEST_ID: Final = "[A-Za-z0-9._:@=/+-]{1,128}"
 """Of `X-Request-Id`: nothing in it means anything to a log, a terminal, JSON or HTTP."""
 REFERENCE: Final = "[ -~]{1,128}"

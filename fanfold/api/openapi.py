@@ -35,6 +35,7 @@ from fanfold.api.questions import WAIT_SECONDS_MAX
 from fanfold.api.requests import BATCH_LINES_MAX, BODY_BYTES_MAX, LegsTransfer, Transfer
 from fanfold.api.routes import (
     ARROW,
+    BATCH,
     EVENT_STREAM,
     EVENTS,
     JSON,
@@ -45,6 +46,7 @@ from fanfold.api.routes import (
     STREAM_REFUSED,
     SUBPROTOCOL,
     TEXT,
+    TICKETS,
     Answered,
     Route,
     Side,
@@ -145,7 +147,7 @@ _SEGMENTS: Final = {"account": AccountId, "transfer": TransferId, "hold": Transf
 def public_document() -> Document:
     """What the gateway's door takes: the whole public API."""
     return document(
-        [*(route for route in ROUTES if route.public), EVENTS, *PROBES],
+        [*(route for route in ROUTES if route.public), EVENTS, TICKETS, *PROBES],
         "fanfold",
         "A wallet service. Amounts are strings of digits in minor units. A write is answered when it is in the log; sent again "
         "with the same id it runs once. Every answer names its position, that of a write also in the header `Fanfold-Position`. "
@@ -233,7 +235,7 @@ def _describe(app: FastAPI, route: Route) -> None:
         response_model=None,
         status_code=next(iter(route.answered)),
         response_class=JSONResponse,
-        openapi_extra=_lines() if not route.asked and route.method == "POST" else None,
+        openapi_extra=_lines() if route is BATCH else None,
     )
 
 
@@ -391,6 +393,15 @@ def _stream() -> Document:
             'connection you get only what changed. Versions never go back. With `"transfers": true` in a subscribe you also hear '
             "of the phases of its transfers across partitions. `status` with `live: false` says that balances may be old for now."
         ),
+        "parameters": [
+            {
+                "name": "ticket",
+                "in": "query",
+                "required": False,
+                "description": "Who asks, in the place of `Authorization`: a ticket of `POST /v1/stream/tickets`, used once.",
+                "schema": {"type": "string", "pattern": grammar.whole(grammar.TICKET)},
+            }
+        ],
         "responses": {"101": {"description": "The stream is open."}}
         | {str(status): answer for status, answer in _refusals(STREAM_REFUSED).items()},
     }

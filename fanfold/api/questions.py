@@ -276,6 +276,25 @@ EVENT_ACCOUNTS_MAX: Final = 100
 EVENT_TOPICS_MAX: Final = 10
 
 
+StreamTicket = Annotated[
+    str,
+    Field(
+        pattern=grammar.whole(grammar.TICKET),
+        description="Who asks, in the place of `Authorization`: a ticket of `POST /v1/stream/tickets`, which is used once.",
+    ),
+    Says("parameter_malformed", "must be a ticket as POST /v1/stream/tickets gives it"),
+]
+
+
+@dataclass(frozen=True)
+class OfStream:
+    """What may stand in the address of a WebSocket."""
+
+    ticket: Optionally[StreamTicket] = None
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+
 @dataclass(frozen=True)
 class OfEvents:
     """What an event stream tells of: accounts or all with a prefix, topics, or both."""
@@ -318,6 +337,17 @@ class OfEvents:
             Says("account_malformed", ACCOUNT_SAYS),
         ]
     ] = None
+    last_event_id: Optionally[
+        Annotated[
+            str,
+            Field(
+                pattern=grammar.whole("[A-Za-z0-9_=-]*"),
+                description="The id of the newest event that the client has, where it cannot say `Last-Event-ID` (which counts).",
+            ),
+            Says("parameter_malformed", "must be the id of an event"),
+        ]
+    ] = None
+    ticket: Optionally[StreamTicket] = None
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 

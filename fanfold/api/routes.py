@@ -319,8 +319,8 @@ OUTCOME: Final = Route(
         )
     },
     "Beside what the POST answers: the `legs` of a transfer across partitions and the accounts after each step, `reversed_by`, "
-    "and of a hold what is left of it. `accounts` are as the outcome left them, of a transfer across partitions those of its "
-    "home partition only: for a balance as it is now ask for the account.",
+    "`asked_by`, and of a hold what is left of it. `accounts` are as the outcome left them, of a transfer across partitions "
+    "those of its home partition only: for a balance as it is now ask for the account.",
     query=questions.Waiting,
     refused=("transfer_not_found", "id_ambiguous", *_LATE),
 )
@@ -414,3 +414,18 @@ EVENTS: Final = Route(
     refused=("stopping", "too_many_connections"),
 )
 """The gateway's own, like the stream."""
+
+TICKETS: Final = Route(
+    "POST",
+    f"{STREAM_PATH}/tickets",
+    "read",
+    "give_ticket",
+    "A ticket that opens one stream, for who can send no header there",
+    {201: Answered(answers.TicketGiven, "The ticket.")},
+    "An EventSource of a page cannot say `Authorization`: it is given `?ticket=` in the address instead, of `GET /v1/stream/sse` "
+    "or of `GET /v1/stream`. A ticket counts once and for half a minute, at every gateway, and the stream that it opens ends as "
+    "one of the token would: when that expires, or within a second of being revoked. An EventSource that comes back by itself "
+    "comes with a ticket that is used, and is refused: make another one, with a new ticket and `last_event_id`.",
+    refused=("upstream_unavailable",),
+)
+"""The gateway's own, too, where it is asked who asks. It needs no right: what a stream is told of is looked at there."""

@@ -134,9 +134,10 @@ def _step(number: int, step: Step, transfer_id: bytes) -> Iterator[str]:
     of = "" if happened.id == transfer_id else f" {format_transfer_id(happened.id)}"
     phase = f", now {happened.phase}" if happened.phase not in (None, word(happened.code)) else ""
     protocol = f" ({happened.protocol})" if happened.protocol is not None else ""
+    asked_by = f", asked by {happened.asked_by}" if happened.asked_by else ""
     yield (
         f"{number}. partition {happened.partition}  {position}  {format_time(happened.at_us)}  "
-        f"{happened.kind.name.lower()}{of}{protocol}: {word(happened.code)}{phase}"
+        f"{happened.kind.name.lower()}{of}{protocol}: {word(happened.code)}{phase}{asked_by}"
     )
     if happened.code is Code.STALE:
         yield "     nothing waited for it any more: it came again, or after the decision, and changes nothing"

@@ -17,7 +17,11 @@ MINUTES_MAX: Final = 366 * 24 * 60
 
 Grants = Annotated[
     list[str] | None,
-    typer.Option("--grant", metavar="ACCOUNTS=RIGHTS", help="what it may, such as 'team1.*=read,debit'; several times"),
+    typer.Option(
+        "--grant",
+        metavar="ACCOUNTS=RIGHTS",
+        help="what it may, such as 'team1.*=read,debit' or '@owner:anna=read'; several times",
+    ),
 ]
 KeyFile = Annotated[
     Path, typer.Option("--file", envvar="FANFOLD_API_KEYS", help="file of the keys, as the gateway is told it")
@@ -76,7 +80,7 @@ def list_keys(file: KeyFile, as_json: AsJson = False) -> None:
     """
     import json
 
-    from deploy.key_file import keys_in
+    from deploy.key_file import grants_told, keys_in
 
     with failures_told(BAD):
         documents = [
@@ -88,7 +92,7 @@ def list_keys(file: KeyFile, as_json: AsJson = False) -> None:
     rows = [
         (
             each["name"],
-            " ".join(f"{grant['accounts']}={','.join(grant['rights'])}" for grant in each["grants"]),
+            grants_told(each["grants"]),
             each["created"],
             each.get("revoked", ""),
         )

@@ -42,6 +42,19 @@ KEY_COMMANDS: Final = {
     "list": Command("keys", "list_keys", "List the keys of machines."),
     "revoke": Command("keys", "revoke", "Revoke a key: it is refused, and its streams end."),
 }
+WEBHOOK_COMMANDS: Final = {
+    "add": Command("webhooks", "add", "Add a webhook: changes of accounts are sent to its URL."),
+    "list": Command("webhooks", "list_hooks", "List the webhooks: how far behind each is, and why."),
+    "remove": Command("webhooks", "remove", "Remove a webhook."),
+    "pause": Command("webhooks", "pause", "Pause a webhook: nothing is sent, and nothing is lost."),
+    "resume": Command("webhooks", "resume", "Resume a webhook where it was."),
+    "replay": Command("webhooks", "replay", "Deliver again from a position or a time."),
+    "rotate": Command("webhooks", "rotate", "Make a new secret; for a while both sign."),
+    "dead": Command("webhooks", "dead", "List deliveries that were given up."),
+    "retry": Command("webhooks", "retry", "Have dead letters tried again."),
+    "discard": Command("webhooks", "discard", "Discard a dead letter."),
+    "test": Command("webhooks", "test", "Send a signed test delivery now."),
+}
 COMMANDS: Final[dict[str, Command | Group]] = {
     "up": Command("services", "up", "Start everything in one process: file log, views, gateway and console."),
     "open": Command("accounts", "open_account", "Open an account, or find it open with the same terms."),
@@ -78,6 +91,8 @@ COMMANDS: Final[dict[str, Command | Group]] = {
     "write-side": Command("services", "write_side", "Start the write side alone."),
     "projector": Command("services", "projector", "Start the read side alone."),
     "gateway": Command("services", "gateway", "Start the gateway alone."),
+    "webhooks": Command("services", "webhooks", "Deliver webhooks alone: over a log in Kafka."),
+    "webhook": Group("Have webhooks: who is told of changes by a POST.", WEBHOOK_COMMANDS),
     "token": Command("keys", "token", "Make a token with a key of your own, for tests and small set-ups."),
     "key": Group("Have the keys of machines: who asks without a person.", KEY_COMMANDS),
     "bench": Command("bench", "bench", "Measure this machine."),

@@ -58,6 +58,18 @@ def projector() -> None:
     _run(lambda: serving.run(services.projector(partial(_tell, "fanfold read side"))))
 
 
+def webhooks() -> None:
+    """Deliver webhooks alone: those that `fanfold webhook` keeps, over a log in Kafka, beside the other services.
+
+    One process delivers; a second one over the same file waits until the first has ended. `fanfold up` delivers them by itself.
+
+    Example:
+
+      FANFOLD_LOG=kafka://localhost:9092 FANFOLD_DATA=/srv/webhooks fanfold webhooks
+    """
+    _run(lambda: serving.run(services.webhooks(partial(_tell, "fanfold webhooks"))))
+
+
 def gateway() -> None:
     """Start the gateway alone: the public door to a write side and a read side, and the WebSocket stream.
 

@@ -27,7 +27,7 @@ from fanfold.api.malformed import Malformed
 from fanfold.doors.answer import Response, Send, json_response, malformed, problem, send
 from fanfold.doors.incoming import Budget, Incoming, Receive, TooMuchAtOnce
 from fanfold.doors.metrics import OTHER, HttpMetrics
-from fanfold.doors.request import ClientGone, Scope, refuse_query
+from fanfold.doors.request import ClientGone, Scope, principal_of, refuse_query
 
 Handle = Callable[[Scope, Incoming], Awaitable[Response]]
 Refusals = Callable[[Exception], Response | None]
@@ -149,7 +149,7 @@ class _Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send_message: Send) -> None:
         started = perf_counter()
-        incoming = Incoming(receive, self._budget)
+        incoming = Incoming(receive, self._budget, principal_of(scope))
         try:
             response = await self._handle(scope, incoming)
         except ClientGone:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import re
 from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any, Final, TypeVar, cast
 from urllib.parse import parse_qsl
@@ -11,6 +12,7 @@ from urllib.parse import parse_qsl
 from pydantic import ValidationError
 
 from fanfold.api.answer_headers import PRINCIPAL
+from fanfold.api.grammar import PRINCIPAL as PRINCIPAL_GRAMMAR
 from fanfold.api.malformed import Malformed, malformed_of
 from fanfold.api.routes import Route
 from fanfold.api.values import names_of, read
@@ -31,8 +33,16 @@ PRINCIPAL_NAME: Final = PRINCIPAL.lower().encode()
 _READ: Final = frozenset({b"content-type", b"content-length", b"content-encoding", b"idempotency-key", PRINCIPAL_NAME})
 
 
+_PRINCIPAL: Final = re.compile(rf"{PRINCIPAL_GRAMMAR}\Z", re.ASCII)
+
+
 class ClientGone(Exception):
     """The client hung up before its request was whole. There is nobody to answer."""
+
+
+def principal_of(scope: Scope) -> str | None:
+    """Who asks, as the gateway says it (nobody else reaches an inner door); None where it asks nobody."""
+    return next((value.decode("latin-1") for name, value in scope["headers"] if name == PRINCIPAL_NAME), None)
 
 
 def read_headers(given: Iterable[tuple[bytes, bytes]]) -> Headers:
@@ -47,6 +57,18 @@ def read_headers(given: Iterable[tuple[bytes, bytes]]) -> Headers:
                 raise Malformed("parameter_malformed", name.decode(), "must not be given twice")
             headers[name] = value.strip(b" \t")
     return headers
+
+
+def asker_of(headers: Headers) -> str:
+    """Who asks, as the gateway in front says it, "" for nobody. Only a gateway and other neighbours reach a side, and they are
+    believed; but it goes into the log, so it is looked at all the same. Raises Malformed."""
+    given = headers.get(PRINCIPAL_NAME)
+    if not given:
+        return ""
+    name = given.decode("latin-1")
+    if not _PRINCIPAL.match(name):
+        raise Malformed("parameter_malformed", PRINCIPAL, "must be 1 to 255 visible ASCII characters")
+    return name
 
 
 def named_by_path(scope: Scope, route: Route) -> str:

@@ -10,6 +10,13 @@ export function forgetOfKey() {
   if (who().kind === "key") sessionStorage.removeItem(`${STORED} key`);
 }
 
+/** The ids of what goes with a key that signs out, sent and not answered by anybody: only who has them can ask what became of it. */
+export function unansweredOfKey() {
+  if (who().kind !== "key") return [];
+  const kept = remembered(`${STORED} key`);
+  return Object.keys(kept).filter((id) => kept[id].sends > 0).sort();
+}
+
 export class Drafts {
   #stored = `${STORED} ${who().subject ?? who().kind}`; // nobody sees or sends what another has sent
   #unanswered = remembered(this.#stored); // id -> { content, sends: how many nobody answered, request: what `Commands.run` is asked }

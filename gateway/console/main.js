@@ -7,7 +7,7 @@ import { Chart } from "/console/chart.js";
 import { Commands } from "/console/commands.js";
 import { Connection } from "/console/connection.js";
 import { NEW_ASSET, STREAM, WORLD } from "/console/contract.js";
-import { Drafts, forgetOfKey } from "/console/drafts.js";
+import { Drafts, forgetOfKey, unansweredOfKey } from "/console/drafts.js";
 import { accountNamed, amountOf, onSubmit, wrong } from "/console/forms.js";
 import { HoldEnds } from "/console/hold_ends.js";
 import { Lag } from "/console/lag.js";
@@ -126,7 +126,7 @@ for (const account of remembered()) {
 }
 watchedChanged();
 stream.start();
-showSignIn(forgetOfKey).then((isWaitedFor) => {
+showSignIn(forgetOfKey, unansweredOfKey).then((isWaitedFor) => {
   if (isWaitedFor) {
     stream.stop();
     connection.told("lost", "Sign in to see balances");

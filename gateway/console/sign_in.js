@@ -21,22 +21,34 @@ export function who() {
 }
 
 /** Shows whether the service asks who asks, and takes a token where it does. Everything is asked for anew with it. Whether one is
- * waited for. leave: told before another one's is taken. */
-export async function showSignIn(leave) {
+ * waited for. leave: told before another one's is taken. lost: the ids of what is forgotten with this one, which is told first. */
+export async function showSignIn(leave, lost) {
   const form = document.getElementById("sign-in");
   const said = document.getElementById("who");
+  let told = ""; // ids, so that nobody is told them twice and nothing is forgotten that was not told
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     const given = form.elements.token.value.trim();
-    if (given !== token()) leave();
+    if (given !== token()) {
+      const ids = lost().join(", ");
+      if (ids !== told) {
+        told = ids;
+        said.hidden = false;
+        said.textContent =
+          `This key sent what nobody answered, and it may have been made: ${ids}. The console forgets that with the key. ` +
+          "Note the ids, to ask with the key what became of them, and press Sign in once more to go on.";
+        return;
+      }
+      leave();
+    }
     if (given === "") sessionStorage.removeItem(KEPT);
     else sessionStorage.setItem(KEPT, given);
     location.reload();
   });
   let asks, tellsAll;
   try {
-    const told = await (await fetch("/readyz")).json();
-    [asks, tellsAll] = [told.auth, "degraded" in told];
+    const ready = await (await fetch("/readyz")).json();
+    [asks, tellsAll] = [ready.auth, "degraded" in ready];
   } catch {
     return false; // that the service is away is told beside
   }

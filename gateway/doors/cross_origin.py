@@ -6,11 +6,14 @@ from the page. Credentials are never allowed: a page sends its token itself, and
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from fanfold.api.answer_headers import HISTORY, POSITION, REPLAYED, STALE_SINCE
 from fanfold.api.routes import ROUTES
 from gateway.proxy.asgi import Message, Scope, Send
+
+Headers = Iterable[tuple[bytes, bytes]]
 
 _ASKED: Final = (
     b"authorization, content-type, idempotency-key, last-event-id, prefer, traceparent, tracestate, x-request-id"
@@ -45,19 +48,24 @@ class CrossOrigin:
         self._all = "*" in origins
         self._origins = frozenset(origin.encode() for origin in origins)
 
-    def _allowed(self, scope: Scope) -> bytes | None:
-        """The origin of a page that may ask; None where none says so."""
-        said: list[bytes] = [value for name, value in scope["headers"] if name == b"origin"]
+    def _allowed(self, headers: Headers) -> bytes | None:
+        """The origin of a page that may ask; None where none says so. headers: of the request."""
+        said = [value for name, value in headers if name == b"origin"]
         if len(said) != 1 or not (self._all or said[0] in self._origins):
             return None
         return said[0]
 
+    def told(self, headers: Headers) -> list[tuple[bytes, bytes]]:
+        """Of an answer to a request with these headers: caches keep those of different origins apart, and listed ones may read
+        them."""
+        origin = self._allowed(headers)
+        if origin is None:
+            return [_VARY]
+        return [_VARY, (b"access-control-allow-origin", origin), (b"access-control-expose-headers", _EXPOSED)]
+
     def telling(self, scope: Scope, send: Send) -> Send:
-        """In the place of `send`: caches keep answers of different origins apart, and listed ones may read them."""
-        origin = self._allowed(scope)
-        told = [_VARY]
-        if origin is not None:
-            told += [(b"access-control-allow-origin", origin), (b"access-control-expose-headers", _EXPOSED)]
+        """In the place of `send`."""
+        told = self.told(scope["headers"])
 
         async def tell(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -68,7 +76,7 @@ class CrossOrigin:
 
     async def answers_preflight(self, scope: Scope, send: Send) -> bool:
         """Whether it was a browser that asks what a page of a listed origin may ask: it is answered."""
-        if scope["method"] != "OPTIONS" or self._allowed(scope) is None:
+        if scope["method"] != "OPTIONS" or self._allowed(scope["headers"]) is None:
             return False
         if not any(name == b"access-control-request-method" for name, _ in scope["headers"]):
             return False

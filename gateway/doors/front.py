@@ -13,7 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 
 from fanfold.api.asyncapi import stream_document
 from fanfold.api.openapi import public_document
-from fanfold.api.routes import EVENTS, STREAM_PATH
+from fanfold.api.routes import EVENTS, STREAM_PATH, TICKETS
 from fanfold.doors.answer import JSON, Response, json_response, problem
 from fanfold.doors.answer import send as send_answer
 from gateway.doors.cross_origin import CrossOrigin
@@ -56,10 +56,12 @@ class Front:
         *,
         whole: bool = True,
         draining: Callable[[], bool] = lambda: False,
+        tickets: App | None = None,
     ) -> None:
         """proxy: for all that is no address of the gateway's own. checked: the same, where it is asked who asks; None where
         nobody is. origins: of pages that may ask here, beside its own. whole: whether everybody is told all that is the matter
-        and what is counted; otherwise only that the gateway is alive and ready."""
+        and what is counted; otherwise only that the gateway is alive and ready. tickets: who gives them; None where nobody is
+        asked."""
         self.stopping = False
         self.cross_origin = CrossOrigin(origins) if origins else None
         self._draining = draining
@@ -71,6 +73,7 @@ class Front:
         self._registry = registry
         self._pages = pages
         self._events = events
+        self._tickets = tickets
         self._own: dict[str, Handler] = {
             "/healthz": self._alive,
             "/readyz": self._ready_briefly,
@@ -88,7 +91,7 @@ class Front:
     @property
     def own(self) -> frozenset[str]:
         """The addresses that are answered here."""
-        return frozenset({*self._own, EVENTS.path})
+        return frozenset({*self._own, EVENTS.path, TICKETS.path})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -99,7 +102,12 @@ class Front:
                 return
             send = self.cross_origin.telling(scope, send)
         handler = self._own.get(scope["path"])
-        if handler is None and scope["path"] != EVENTS.path:
+        if self._tickets is not None and scope["path"] == TICKETS.path:
+            if scope["method"] == TICKETS.method:
+                await self._tickets(scope, receive, send)
+            else:
+                await send_answer(send, problem("method_not_allowed"), more=[(b"allow", TICKETS.method.encode())])
+        elif handler is None and scope["path"] != EVENTS.path:
             await self._proxy(scope, receive, send)
         elif scope["method"] not in ("GET", "HEAD"):
             await send_answer(send, problem("method_not_allowed"), more=[(b"allow", b"GET, HEAD")])

@@ -55,6 +55,8 @@ def allowed(principal: Principal, asked: Open | Command) -> Verdict:
             return OfOutcome(str(id), Right.DEBIT, None)
         case requests.Reverse(transfer=id):
             return OfOutcome(str(id), Right.CREDIT, Right.DEBIT)
+        case Open():
+            return principal.may_open(asked.account, asked.owner)
         case _:
             return all(principal.may(need.right, need.account) for need in _needs(asked))
 

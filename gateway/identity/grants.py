@@ -1,17 +1,18 @@
 """Who asks, and what they may do: a principal, its grants, and one question. Pure.
 
-A grant is accounts times rights. Its accounts are one name, or all that begin with one (`team1.*`; `*` is every account). What no
-grant gives is not allowed: there is no way to take something away from a grant, so the order of grants means nothing.
+A grant is accounts times rights. Its accounts are one name, or all that begin with one (`team1.*`; `*` is every account), and of
+those, where it says an owner, the ones that are that owner's. What no grant gives is not allowed: there is no way to take
+something away from a grant, so the order of grants means nothing.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 from fanfold.api import grammar
 
@@ -20,8 +21,10 @@ GRANTS_MAX: Final = 256
 
 EVERYTHING: Final = "*"
 _ACCOUNTS: Final = re.compile(rf"(?:{grammar.ACCOUNT}\*?|\*)\Z", re.ASCII)
-_NAME: Final = re.compile(r"[!-~]{1,255}\Z", re.ASCII)
-"""Of a principal: visible ASCII, so that it can stand in a header and in a line of a log as it is."""
+_OWNER: Final = re.compile(rf"{grammar.OWNER}\Z", re.ASCII)
+_OF_OWNER: Final = "@owner:"
+"""What a grant over an owner's accounts begins with as a text: no account's name does."""
+_NAME: Final = re.compile(rf"{grammar.PRINCIPAL}\Z", re.ASCII)
 
 KEY_NAMES: Final = "key:"
 """What the names of machines begin with that sign in by a key; the subject of a token may not."""
@@ -45,24 +48,43 @@ class BadGrants(ValueError):
 
 @dataclass(frozen=True)
 class Grant:
-    """These rights over these accounts. accounts: a name, a beginning with `*` at its end, or `*`."""
+    """These rights over these accounts. accounts: a name, a beginning with `*` at its end, or `*`. owner: only those that are
+    this one's; None: whoever's they are; `*` is the same, and says that they may be opened for anybody."""
 
     accounts: str
     rights: frozenset[Right]
+    owner: str | None = None
 
-    def covers(self, account: str) -> bool:
+    @property
+    def is_over_an_owner(self) -> bool:
+        return self.owner not in (None, EVERYTHING)
+
+    def covers(self, account: str, owner: str | None = None) -> bool:
+        """owner: whose it is; None: nobody's, or that is not known."""
+        return self._names(account) and (not self.is_over_an_owner or self.owner == owner)
+
+    def covers_opening(self, account: str, owner: str | None) -> bool:
+        """Whether it may be opened for this owner: for somebody else only where that is said. Where owners have rights, who
+        could open in any name would give them away, his own included."""
+        if owner is None or self.accounts == EVERYTHING:
+            return self.covers(account, owner)
+        return self._names(account) and self.owner in (owner, EVERYTHING)
+
+    def _names(self, account: str) -> bool:
         if self.accounts.endswith(EVERYTHING):
             return account.startswith(self.accounts[:-1])
         return account == self.accounts
 
-    def covers_all_with(self, prefix: str) -> bool:
-        """Whether every account whose name begins so is covered."""
-        return self.accounts.endswith(EVERYTHING) and prefix.startswith(self.accounts[:-1])
+    def covers_all_with(self, prefix: str, owner: str | None = None) -> bool:
+        """Whether every account whose name begins so is covered, or every one of them that is this owner's."""
+        of_all = self.accounts.endswith(EVERYTHING) and prefix.startswith(self.accounts[:-1])
+        return of_all and (not self.is_over_an_owner or self.owner == owner)
 
 
 @dataclass(frozen=True)
 class Principal:
-    """name: the subject of a token, or `key:` and the name of a key. expires_at_s: Unix time from which it is nobody any
+    """owned: whose some accounts are, as far as it matters here (`owners.py`); None of one that is nobody's, or not there. name:
+    the subject of a token, or `key:` and the name of a key. expires_at_s: Unix time from which it is nobody any
     more; None for never. token: which token said so (its `jti`), "" where that is not known. signed_with: the fingerprint of the
     key that its token was verified with, "" for a machine."""
 
@@ -71,20 +93,36 @@ class Principal:
     expires_at_s: int | None = None
     token: str = ""
     signed_with: str = ""
+    owned: Mapping[str, str | None] = field(default_factory=dict, compare=False)
+
+    def knowing(self, owned: Mapping[str, str | None]) -> Principal:
+        """The same one, of whom more is known."""
+        return replace(self, owned={**self.owned, **owned})
 
     def may(self, right: Right, account: str) -> bool:
         """account: an id, or a system account in whichever form (`@world`, `@transit:USD/2`): for those every right is SYSTEM."""
         if account.startswith("@"):
             return self.is_of_the_system
-        return any(right in grant.rights and grant.covers(account) for grant in self.grants)
+        owner = self.owned.get(account) if self.owned else None
+        return any(right in grant.rights and grant.covers(account, owner) for grant in self.grants)
+
+    def may_open(self, account: str, owner: str | None) -> bool:
+        """owner: for whom; None for nobody."""
+        return any(Right.OPEN in grant.rights and grant.covers_opening(account, owner) for grant in self.grants)
+
+    @cached_property
+    def owners(self) -> frozenset[str]:
+        """Those over whose accounts a grant is: with one of them it has to be found out whose an account is."""
+        return frozenset(grant.owner for grant in self.grants if grant.owner is not None and grant.is_over_an_owner)
 
     def may_somewhere(self, right: Right) -> bool:
         """Whether the right is given over any account."""
         return any(right in grant.rights for grant in self.grants)
 
-    def may_all_with(self, right: Right, prefix: str) -> bool:
-        """Whether the right is given over every account whose name begins so; `""`: over every account."""
-        return any(right in grant.rights and grant.covers_all_with(prefix) for grant in self.grants)
+    def may_all_with(self, right: Right, prefix: str, owner: str | None = None) -> bool:
+        """Whether the right is given over every account whose name begins so; `""`: over every account. owner: over every one of
+        them that is this one's."""
+        return any(right in grant.rights and grant.covers_all_with(prefix, owner) for grant in self.grants)
 
     @cached_property
     def is_of_the_system(self) -> bool:
@@ -112,21 +150,26 @@ def check_name(name: object) -> str:
 
 
 def grants_of(document: object) -> tuple[Grant, ...]:
-    """`[{"accounts": "team1.*", "rights": ["read", "debit"]}, ...]`, as claims and files have it. Raises BadGrants: a grant
-    that is not understood is never passed over, since what stands beside it was meant together with it."""
+    """`[{"accounts": "team1.*", "rights": ["read", "debit"]}, {"owner": "anna", "rights": ["read"]}, ...]`, as claims and files
+    have it. Raises BadGrants: a grant that is not understood is never passed over, since what stands beside it was meant together
+    with it."""
     if not isinstance(document, list) or len(document) > GRANTS_MAX:
         raise BadGrants(f"grants must be a list of {GRANTS_MAX} at most")
     return tuple(map(_grant, document))
 
 
 def _grant(document: object) -> Grant:
-    if not isinstance(document, dict) or document.keys() != {"accounts", "rights"}:
-        raise BadGrants('a grant must have "accounts" and "rights", and nothing else')
-    return grant(document["accounts"], document["rights"])
+    if not isinstance(document, dict) or not {"rights"} < document.keys() <= {"accounts", "owner", "rights"}:
+        raise BadGrants('a grant must have "accounts" or "owner" (or both) and "rights", and nothing else')
+    if "owner" in document and document["owner"] is None:
+        raise BadGrants("owner must be whose accounts they are")
+    return grant(document.get("accounts", EVERYTHING), document["rights"], document.get("owner"))
 
 
-def grant(accounts: object, rights: object) -> Grant:
+def grant(accounts: object, rights: object, owner: object = None) -> Grant:
     """Raises BadGrants."""
+    if owner is not None and (not isinstance(owner, str) or not _OWNER.match(owner)):
+        raise BadGrants('owner must be as accounts have it, or "*"')
     if not isinstance(accounts, str) or not _ACCOUNTS.match(accounts):
         raise BadGrants('accounts must be an id, the beginning of ids with "*" at its end, or "*"')
     if not isinstance(rights, list) or not rights:
@@ -135,22 +178,37 @@ def grant(accounts: object, rights: object) -> Grant:
         found = frozenset(Right(each) for each in rights)
     except ValueError:
         raise BadGrants(f"rights must be some of {', '.join(Right)}") from None
-    if Right.SYSTEM in found and accounts != EVERYTHING:
+    if Right.SYSTEM in found and (accounts != EVERYTHING or owner is not None):
         raise BadGrants('the right "system" is not about some accounts: it needs "accounts": "*"')
-    return Grant(accounts, found)
+    return Grant(accounts, found, owner)
 
 
 def documents_of(grants: Iterable[Grant]) -> list[dict[str, object]]:
     """The JSON of grants."""
-    return [{"accounts": each.accounts, "rights": sorted(each.rights)} for each in grants]
+    return [
+        ({"accounts": each.accounts} if each.owner is None or each.accounts != EVERYTHING else {})
+        | ({} if each.owner is None else {"owner": each.owner})
+        | {"rights": sorted(each.rights)}
+        for each in grants
+    ]
 
 
 def grant_of_text(text: str) -> Grant:
-    """`team1.*=read,debit`, as a command takes it. Raises BadGrants."""
-    accounts, separator, rights = text.partition("=")
+    """`team1.*=read,debit`, or `@owner:anna=read` over an owner's accounts, as a command takes it. Raises BadGrants."""
+    accounts, separator, rights = text.rpartition("=")
     if not separator:
-        raise BadGrants("a grant is written ACCOUNTS=RIGHTS, such as team1.*=read,debit")
+        raise BadGrants("a grant is written ACCOUNTS=RIGHTS, such as team1.*=read,debit or @owner:anna=read")
+    if accounts.startswith(_OF_OWNER):
+        return grant(EVERYTHING, _words(rights), accounts.removeprefix(_OF_OWNER))
     return grant(accounts, _words(rights))
+
+
+def text_of_grant(document: Mapping[str, Any]) -> str:
+    """The text of a grant's JSON, for a person: as `grant_of_text` takes it, where it has no name beside its owner."""
+    owner, accounts, rights = document.get("owner"), document.get("accounts"), ",".join(document["rights"])
+    if owner is None:
+        return f"{accounts}={rights}"
+    return f"{_OF_OWNER}{owner}{'' if accounts is None else f' {accounts}'}={rights}"
 
 
 def _words(rights: str) -> Sequence[str]:

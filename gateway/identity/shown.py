@@ -31,9 +31,11 @@ def shown_to(principal: Principal, document: Mapping[str, Any], *, reads_all: bo
 
 
 def outcome_shown_to(principal: Principal, document: Mapping[str, Any], parties: Iterable[Party]) -> Document:
-    """What became of a command of these parties, one of which may be read at least."""
+    """What became of a command of these parties, one of which may be read at least. Who asked is told to who did."""
     reads_all = all(each.account is not None and principal.may(Right.READ, each.account) for each in parties)
     shown = shown_to(principal, document, reads_all=reads_all)
+    if shown.get("asked_by") != principal.name:
+        shown.pop("asked_by", None)
     for name in ("legs", "left"):
         if name in shown:
             shown[name] = _readable(principal, shown[name])

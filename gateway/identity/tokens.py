@@ -18,7 +18,7 @@ from typing import Any, Final
 from jwt.algorithms import get_default_algorithms
 
 from gateway.identity.grants import KEY_NAMES, BadGrants, Grant, Principal, check_name, grants_of
-from gateway.identity.key_set import KeySet
+from gateway.identity.key_set import KeySet, VerificationKey
 
 _VERIFIERS: Final = get_default_algorithms()
 _HEADER_MEMBERS: Final = frozenset({"alg", "kid", "typ", "cty", "x5t", "x5t#S256"})
@@ -59,18 +59,24 @@ def verify(
     """
     if len(token) > terms.bytes_max:
         raise TokenRefused(f"is longer than {terms.bytes_max} bytes")
+    payload, key = signed_payload(token, keys, terms.algorithms)
+    return replace(_principal(_members(payload), terms, now_s, granted), signed_with=key.fingerprint)
+
+
+def signed_payload(token: str, keys: KeySet, algorithms: Collection[str]) -> tuple[bytes, VerificationKey]:
+    """What is signed, whatever it is, and with which of the keys (RFC 7515, 5.2). Raises TokenRefused, KeyUnknown."""
     parts = token.split(".")
     if len(parts) != 3:
         raise TokenRefused("is no signed token in the compact form of a JWT")
     header, payload, signature = (_bytes_of(part) for part in parts)
-    algorithm, key_id = _header(_members(header), terms.algorithms)
+    algorithm, key_id = _header(_members(header), algorithms)
     key = keys.find(key_id, algorithm)
     if key is None:
         raise KeyUnknown("is signed with a key that is not known here")
     signed = f"{parts[0]}.{parts[1]}".encode("ascii")
     if not _VERIFIERS[key.algorithm].verify(signed, key.key, signature):
         raise TokenRefused("has a signature that is not right")
-    return replace(_principal(_members(payload), terms, now_s, granted), signed_with=key.fingerprint)
+    return payload, key
 
 
 def _bytes_of(part: str) -> bytes:

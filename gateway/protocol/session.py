@@ -93,7 +93,14 @@ class SignIn(NamedTuple):
     token: str
 
 
-Wish = Watch | WatchPrefix | Unwatch | Close | SignIn
+class Whose(NamedTuple):
+    """Wish: find out whose these accounts are, then `ask` again with what is known (or `whose_is_not_known`)."""
+
+    names: list[str]
+    message: Subscribe
+
+
+Wish = Watch | WatchPrefix | Unwatch | Close | SignIn | Whose
 
 
 class Session:
@@ -157,8 +164,8 @@ class Session:
             return Close(CloseCode.NOT_UTF8)
         return self.ask(message)
 
-    def ask(self, message: Message | StreamError) -> Wish | None:
-        """The same for a message that has been read."""
+    def ask(self, message: Message | StreamError, *, whose_is_known: bool = False) -> Wish | None:
+        """The same for a message that has been read. whose_is_known: `principal` says of its accounts what could be found out."""
         if self._hide is not None and self.principal is None and not isinstance(message, Auth):
             return Close(CloseCode.UNAUTHENTICATED)
         if self._hide is not None and not isinstance(message, JUDGED):
@@ -171,6 +178,8 @@ class Session:
             case Commands():
                 return self._submit(message)
             case Subscribe():
+                if not whose_is_known and (names := self._unclear(message)):
+                    return Whose(names, message)
                 return self._subscribe(message)
             case Unsubscribe(id, subs, topics, prefix):
                 closed, ended = self._take_back(subs), tuple[PrefixSubscription, ...]()
@@ -184,6 +193,19 @@ class Session:
                 return None
             case StreamError():
                 return self._refuse(message)
+
+    def _unclear(self, message: Subscribe) -> list[str]:
+        """Accounts of which it depends on their owner whether they may be read."""
+        if self.principal is None or not self.principal.owners:
+            return []
+        return [each.account for each in message.accounts if not self.principal.may(Right.READ, each.account)]
+
+    def whose_is_not_known(self, message: Subscribe) -> None:
+        """Nobody could say: nothing is subscribed on a guess."""
+        detail = (
+            "Whose these accounts are could not be looked up. Nothing of this request is subscribed; subscribe again."
+        )
+        self.outbox.answer(error_frame(StreamError(message.id, "upstream_unavailable", detail)))
 
     def admit(self, principal: Principal, id: int | None) -> Close | None:
         """It is this one. id: of the message that said so, which is acknowledged; None where the handshake did. Again it must

@@ -19,9 +19,9 @@ import msgspec
 from fanfold.api.frames import NUMBER_MAX
 from fanfold.api.grammar import UUID
 from fanfold.api.requests import BATCH_BYTES_MAX, BATCH_LINES_MAX
+from fanfold.doors.shared_room import SharedRoom
 from gateway.arrivals.trace import Trace
 from gateway.identity.grants import Principal
-from gateway.limits.counts import SharedRoom
 
 REQUEST_COMMANDS_MAX: Final = 1_024
 """Commands of one request, but those of one submit stay together: their answers take 1 ms, and others wait for as long."""
@@ -124,7 +124,7 @@ class Request(NamedTuple):
     def parts(self) -> Iterator[Request]:
         """Each submit for itself, in order."""
         for id, count, (start, end) in zip(self.ids, self.counts, self._bounds(), strict=True):
-            yield Request([id], [count], self.commands[start:end], 0, trace=self.trace)
+            yield Request([id], [count], self.commands[start:end], 0, self.whose, trace=self.trace)
 
     def commands_of(self, at: int) -> list[msgspec.Raw]:
         """Those of one of its submits."""

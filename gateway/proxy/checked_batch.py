@@ -5,6 +5,7 @@ answer says why. So what it means for the others is the mode's to say, as of any
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -16,6 +17,7 @@ from fanfold.doors.answer import ARROW, NDJSON, malformed_document
 from fanfold.doors.batch_lines import asked_by, in_turns, lines_of
 from fanfold.doors.incoming import Incoming
 from fanfold.doors.request import media_type, read_body, read_headers
+from gateway.identity.commands_allowed import accounts_named
 from gateway.identity.grants import Principal
 from gateway.identity.requests_allowed import Asked
 from gateway.identity.shown import shown_to
@@ -34,11 +36,12 @@ COLUMNS: Final = (
 
 
 class Line(NamedTuple):
-    """passed: what is passed on. refused: the answer to a line that goes no further. reads_all: as of `Judged`."""
+    """passed: what is passed on. refused: the answer to a line that goes no further. reads_all, principal: as of `Judged`."""
 
     passed: bytes
     refused: dict[str, Any] | None
     reads_all: bool
+    principal: Principal
 
 
 class CheckedBatch:
@@ -50,7 +53,7 @@ class CheckedBatch:
 
     async def lines(self, principal: Principal, _: Asked, scope: Scope, receive: Receive, send: Send) -> None:
         """Raises as `CheckedCommands.one`, but Forbidden."""
-        incoming = Incoming(receive, self._commands.budget)
+        incoming = Incoming(receive, self._commands.budget, principal.name)
         try:
             headers = read_headers(scope["headers"])
             given = media_type(headers, NDJSON, ARROW)
@@ -64,7 +67,7 @@ class CheckedBatch:
                 answer = await whole_answer(lambda send: self._proxy(inner, said_again(passed, receive), send))
             except CutShort:
                 raise OutcomeCut from None
-            await _answered(principal, answer, judged).send(send)
+            await _answered(answer, judged).send(send)
         finally:
             incoming.give_back()
 
@@ -73,30 +76,40 @@ class CheckedBatch:
         return await in_time(self._judged(principal, lines))
 
     async def _judged(self, principal: Principal, lines: Sequence[bytes]) -> list[Line]:
+        principal = await self._commands.owners.knowing(principal, await _named(lines) if principal.owners else ())
         judged: list[Line] = []
         async for line in in_turns(lines):
             try:
                 command = asked_by(line)
             except Malformed as refusal:
-                judged.append(Line(NO_COMMAND, malformed_document(refusal), True))
+                judged.append(Line(NO_COMMAND, malformed_document(refusal), True, principal))
                 continue
-            may, reads_all = await self._commands.judge(principal, command)
+            may, reads_all, knowing = await self._commands.judge(principal, command)
             if not may:
-                judged.append(Line(NO_COMMAND, problem_document("forbidden"), True))
+                judged.append(Line(NO_COMMAND, problem_document("forbidden"), True, principal))
                 continue
-            judged.append(Line(line, None, reads_all))
+            judged.append(Line(line, None, reads_all, knowing))
         return judged
 
 
-def _answered(principal: Principal, answer: WholeAnswer, judged: Sequence[Line]) -> WholeAnswer:
+async def _named(lines: Sequence[bytes]) -> list[str]:
+    """The accounts of all lines, so that whose they are is asked once."""
+    names: list[str] = []
+    async for line in in_turns(lines):
+        with suppress(Malformed):
+            names += accounts_named(asked_by(line)) or ()
+    return names
+
+
+def _answered(answer: WholeAnswer, judged: Sequence[Line]) -> WholeAnswer:
     """Line n of the answer tells line n of the request."""
     if answer.status != 200:
         return answer
     results = msgspec.json.Decoder(dict[str, Any]).decode_lines(answer.body)
-    told = [told_of(principal, result, line) for result, line in zip(results, judged, strict=True)]
+    told = [told_of(result, line) for result, line in zip(results, judged, strict=True)]
     return answer._replace(body=msgspec.json.Encoder().encode_lines(told))
 
 
-def told_of(principal: Principal, result: dict[str, Any], line: Line) -> dict[str, Any]:
+def told_of(result: dict[str, Any], line: Line) -> dict[str, Any]:
     """What is told of a line. result: what the write side says of what was passed on."""
-    return shown_to(principal, result, reads_all=line.reads_all) if line.refused is None else line.refused
+    return shown_to(line.principal, result, reads_all=line.reads_all) if line.refused is None else line.refused

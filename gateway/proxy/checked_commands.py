@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Final, NamedTuple, TypeVar
 
 from fanfold.api import routes
@@ -14,6 +15,7 @@ from fanfold.doors.request import media_type, read_body, read_headers
 from gateway.identity.commands_allowed import OfOutcome, Party, accounts_named, allowed, of_outcome
 from gateway.identity.grants import Principal, Right
 from gateway.identity.hidden import absent_transfer
+from gateway.identity.owners import NotLookedUp, Owners
 from gateway.identity.requests_allowed import Asked
 from gateway.identity.shown import shown_to
 from gateway.proxy.asgi import Receive, Scope, Send, nothing_more, own_request, said_again
@@ -39,10 +41,6 @@ class Forbidden(Exception):
         self.body_is_read = body_is_read
 
 
-class NotLookedUp(Exception):
-    """The read side could not say who the parties of an id are: nobody is let through on a guess."""
-
-
 class OutcomeCut(Exception):
     """The write side began to say what became of it, and nobody heard the end: it may have been done. about: `id` or `account` of
     the command, as the problem document has it; nothing for a batch."""
@@ -66,23 +64,26 @@ async def in_time(judging: Awaitable[T]) -> T:
 
 
 class Judged(NamedTuple):
-    """may: whether it may be done. reads_all: whether who asks may read every account that it is about."""
+    """may: whether it may be done. reads_all: whether who asks may read every account that it is about. principal: who asks, and
+    whose accounts these are."""
 
     may: bool
     reads_all: bool
+    principal: Principal
 
 
 class CheckedCommands:
     """budget: of all bodies that are looked at here; chance: as of `CheckedProxy`."""
 
-    def __init__(self, proxy: ReverseProxy, chance: Callable[[int], int]) -> None:
+    def __init__(self, proxy: ReverseProxy, owners: Owners, chance: Callable[[int], int]) -> None:
         self.budget = Budget()
+        self.owners = owners
         self._proxy = proxy
         self._chance = chance
 
     async def one(self, principal: Principal, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
         """Raises Forbidden, NotLookedUp, OutcomeCut, Malformed (in the words of the write side), TooMuchAtOnce, ClientGone."""
-        incoming = Incoming(receive, self.budget)
+        incoming = Incoming(receive, self.budget, principal.name)
         try:
             headers = read_headers(scope["headers"])
             media_type(headers, JSON)
@@ -98,7 +99,7 @@ class CheckedCommands:
             except CutShort:
                 raise OutcomeCut(**named(command)) from None
             if answer.status and not principal.reads_everything:
-                answer = answer.with_document(shown_to(principal, answer.document(), reads_all=judged.reads_all))
+                answer = answer.with_document(shown_to(judged.principal, answer.document(), reads_all=judged.reads_all))
             await answer.send(send)
         finally:
             incoming.give_back()
@@ -109,21 +110,25 @@ class CheckedCommands:
         Of an id that nothing has yet nothing may be done, also where a line of the same request is about to make a hold under it:
         by the time the request is run the id may be another's, and that hold refused.
         """
+        names = accounts_named(command)
+        if names is not None:
+            principal = await self.owners.knowing(principal, names)
         verdict = allowed(principal, command)
         if not isinstance(verdict, OfOutcome):
-            names = accounts_named(command) or ()
-            return Judged(verdict, all(principal.may(Right.READ, name) for name in names))
+            return Judged(verdict, all(principal.may(Right.READ, name) for name in names or ()), principal)
         if not principal.may_somewhere(verdict.given):
-            return Judged(False, False)  # whoever is named, so nobody has to be looked for
+            return Judged(False, False, principal)  # whoever is named, so nobody has to be looked for
         parties = await self._parties(verdict.id)
+        if principal.owned:  # of what else the request names: each of its lines would keep all of it
+            principal = replace(principal, owned={})
+        principal = await self.owners.knowing(principal, names_of(parties))
         if of_outcome(principal, verdict, parties):
-            return Judged(
-                True, all(each.account is not None and principal.may(Right.READ, each.account) for each in parties)
-            )
+            reads_all = all(each.account is not None and principal.may(Right.READ, each.account) for each in parties)
+            return Judged(True, reads_all, principal)
         if parties:
             # So that it takes as long as for an id that nothing has.
             await self._parties(absent_transfer(verdict.id, self._chance))
-        return Judged(False, False)
+        return Judged(False, False, principal)
 
     async def _parties(self, id: str) -> Sequence[Party]:
         """None of an id that nothing has, or of which nobody knows who they are."""
@@ -139,6 +144,10 @@ class CheckedCommands:
                 return ()
             case _:
                 raise NotLookedUp
+
+
+def names_of(parties: Iterable[Party]) -> list[str]:
+    return [each.account for each in parties if each.account is not None]
 
 
 def at(scope: Scope, path: str) -> dict[str, Any]:

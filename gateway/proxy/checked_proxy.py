@@ -7,8 +7,10 @@ there. What may not be done is refused in words that are the same whatever is th
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from functools import partial
+from typing import Final, NamedTuple
 
 import structlog
 
@@ -23,17 +25,20 @@ from gateway.arrivals.arrival import SCOPE as ARRIVAL
 from gateway.arrivals.arrival import request_id_of
 from gateway.identity.grants import Principal
 from gateway.identity.identity import Identity, NobodySaid
+from gateway.identity.owners import NotLookedUp, Owners
 from gateway.identity.requests_allowed import Asked, Rule, asked_of
 from gateway.identity.tokens import TokenRefused
 from gateway.limits.addresses import address_key
 from gateway.metrics import Metrics
 from gateway.proxy.asgi import App, Receive, Scope, Send
 from gateway.proxy.checked_batch import CheckedBatch
-from gateway.proxy.checked_commands import NOT_LOOKED_UP, CheckedCommands, Forbidden, NotLookedUp, OutcomeCut
+from gateway.proxy.checked_commands import NOT_LOOKED_UP, CheckedCommands, Forbidden, OutcomeCut
 from gateway.proxy.checked_reads import CheckedReads
+from gateway.proxy.owners_of import owners_of
 from gateway.proxy.rated import RequestRates
 from gateway.proxy.reverse_proxy import ONLY_READ, STILL, ReverseProxy, discard
 from gateway.proxy.whole_answer import CutShort
+from read_side.contract.kept_once import NotKept
 
 _log = structlog.get_logger(__name__)
 
@@ -45,6 +50,13 @@ class LetIn(NamedTuple):
     receive: Receive
     send: Send
 
+
+ByTicket = Callable[[], Awaitable[Principal]]
+"""Raises TokenRefused, NotKept."""
+
+NO_TICKETS_NOW: Final = (
+    "What keeps tickets does not answer. No stream was opened, and no money is affected. Ask for a ticket again soon."
+)
 
 Serve = Callable[[Principal, Asked, Scope, Receive, Send], Awaitable[None]]
 
@@ -72,8 +84,9 @@ class CheckedProxy:
         self._passed_on = passed_on
         self._proxy = proxy
         self._identity = identity
-        reads = CheckedReads(proxy, passed_on, partitions, chance)
-        commands = CheckedCommands(proxy, chance)
+        self.owners = Owners(partial(owners_of, proxy), partitions, chance, time.monotonic)
+        reads = CheckedReads(proxy, passed_on, self.owners, partitions, chance)
+        commands = CheckedCommands(proxy, self.owners, chance)
         self.batch = CheckedBatch(proxy, commands)
         self._serve: dict[Rule, Serve] = {
             Rule.READS_ACCOUNT: reads.account,
@@ -110,9 +123,11 @@ class CheckedProxy:
         now = self._identity.still(principal)
         return now is not None and now.grants == principal.grants
 
-    async def let_in(self, scope: Scope, receive: Receive, send: Send) -> LetIn | None:
+    async def let_in(
+        self, scope: Scope, receive: Receive, send: Send, by_ticket: ByTicket | None = None
+    ) -> LetIn | None:
         """Who asks, and no more than is granted; None when the request was refused, and is answered."""
-        principal = await self.admitted(scope, receive, send)
+        principal = await self.admitted(scope, receive, send, by_ticket)
         if principal is None:
             return None
         if self._rates is None:
@@ -120,17 +135,26 @@ class CheckedProxy:
         granted = await self._rates.let_in(principal.name, scope, receive, send)
         return None if granted is None else LetIn(principal, *granted)
 
-    async def admitted(self, scope: Scope, receive: Receive, send: Send) -> Principal | None:
-        """Who asks; None when the request was refused for it, and is answered."""
+    async def admitted(
+        self, scope: Scope, receive: Receive, send: Send, by_ticket: ByTicket | None = None
+    ) -> Principal | None:
+        """Who asks; None when the request was refused for it, and is answered. by_ticket: where a ticket says it."""
         values = [value for name, value in scope["headers"] if name == b"authorization"]
         try:
-            credential = self._identity.credential(values)
+            if by_ticket is not None and values:
+                raise TokenRefused("stands beside another one")
+            credential = self._identity.credential(values) if by_ticket is None else ""
             if await self._refuses_strangers(credential, scope, receive, send):
                 return None
-            principal = await self._identity.who(credential)
+            principal = await (self._identity.who(credential) if by_ticket is None else by_ticket())
             if (arrival := scope.get(ARRIVAL)) is not None:
                 arrival.principal = principal.name
             return principal
+        except NotKept:
+            await discard(receive)
+            self._metrics.refused_with("upstream_unavailable")
+            await send_answer(send, problem("upstream_unavailable", detail=NO_TICKETS_NOW))
+            return None
         except NobodySaid:
             refused, challenge = problem("unauthenticated"), CHALLENGE
         except TokenRefused as why:

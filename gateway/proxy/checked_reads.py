@@ -16,6 +16,7 @@ from fanfold.doors.request import read_query
 from gateway.identity.commands_allowed import Party
 from gateway.identity.grants import Principal, Right
 from gateway.identity.hidden import absent_account, absent_transfer
+from gateway.identity.owners import Owners
 from gateway.identity.requests_allowed import Asked
 from gateway.identity.shown import (
     entries_shown_to,
@@ -25,7 +26,7 @@ from gateway.identity.shown import (
     reads_one,
 )
 from gateway.proxy.asgi import App, Receive, Scope, Send
-from gateway.proxy.checked_commands import Forbidden, at
+from gateway.proxy.checked_commands import Forbidden, at, names_of
 from gateway.proxy.reverse_proxy import ReverseProxy
 from gateway.proxy.whole_answer import WholeAnswer, whole_answer
 from write_side.contract.words.atoms import format_transfer_id, parse_account, parse_transfer_id
@@ -40,8 +41,14 @@ class CheckedReads:
     """passed_on, partitions, chance: as of `CheckedProxy`."""
 
     def __init__(
-        self, proxy: ReverseProxy, passed_on: App, partitions: Callable[[], int], chance: Callable[[int], int]
+        self,
+        proxy: ReverseProxy,
+        passed_on: App,
+        owners: Owners,
+        partitions: Callable[[], int],
+        chance: Callable[[int], int],
     ) -> None:
+        self._owners = owners
         self._proxy = proxy
         self._passed_on = passed_on
         self._partitions = partitions
@@ -50,6 +57,7 @@ class CheckedReads:
     async def account(self, principal: Principal, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
         """Of one account: its balance, its holds, its statement."""
         account = parse_account(asked.named)
+        principal = await self._owners.knowing_soon(principal, (account,))
         readable = principal.may(Right.READ, account)
         inner = at(scope, asked.path(account if readable else self._absent(account)))
         if asked.route is not routes.ENTRIES or not readable or principal.reads_everything:
@@ -62,11 +70,13 @@ class CheckedReads:
         """Of many. What may not be read of `ids` is absent as what is not there; a list by name must have a beginning."""
         wanted = read_query(questions.OfAccounts, scope["query_string"], bytes_max=QUERY_BYTES_MAX)
         if wanted.ids is None:
-            if not principal.may_all_with(Right.READ, wanted.prefix):
+            if not principal.may_all_with(Right.READ, wanted.prefix, wanted.owner):
                 raise Forbidden(body_is_read=False)
             await self._proxy(scope, receive, send)
             return
         names = {name: name for name in wanted.ids.split(",")}
+        if len(names) <= questions.ACCOUNTS_MAX:  # more are refused, whoever's they are
+            principal = await self._owners.knowing_soon(principal, names)
         for name in names:
             if not principal.may(Right.READ, name):
                 names[name] = self._absent(name)
@@ -95,6 +105,7 @@ class CheckedReads:
             return
         document = found.document()
         parties = [Party(each["account"], each["gives"]) for each in document["parties"]]
+        principal = await self._owners.knowing_soon(principal, names_of(parties))
         if reads_one(principal, parties):
             await found.with_document(outcome_shown_to(principal, document["outcome"], parties)).send(send)
         else:

@@ -10,9 +10,10 @@ import msgspec
 import structlog
 
 from gateway.identity.grants import Principal
+from gateway.identity.owners import NotLookedUp
 from gateway.protocol.submits import Failed, Request, Told
 from gateway.proxy.checked_batch import CheckedBatch, Line, told_of
-from gateway.proxy.checked_commands import NOT_LOOKED_UP, NotLookedUp
+from gateway.proxy.checked_commands import NOT_LOOKED_UP
 from gateway.proxy.commands import CommandDoor
 from gateway.proxy.reverse_proxy import SHUT_OUT
 
@@ -45,7 +46,7 @@ class CheckedSubmits:
             return [Failed("internal", NOT_LOOKED_UP)] * len(request.ids)
         told = await self._passed_on(request._replace(commands=[msgspec.Raw(line.passed) for line in judged]), whose)
         lines = iter(judged)
-        return [_shown(whose, each, islice(lines, count)) for each, count in zip(told, request.counts, strict=True)]
+        return [_shown(each, islice(lines, count)) for each, count in zip(told, request.counts, strict=True)]
 
     async def _passed_on(self, request: Request, whose: Principal) -> list[Told]:
         """Unless they were shut out while it was looked at, or waited."""
@@ -54,9 +55,9 @@ class CheckedSubmits:
         return await self._door.ask(request)
 
 
-def _shown(principal: Principal, told: Told, lines: Iterator[Line]) -> Told:
+def _shown(told: Told, lines: Iterator[Line]) -> Told:
     """Of one submit."""
     if isinstance(told, Failed):
         list(lines)  # they are behind it
         return told
-    return [_encode(told_of(principal, _decode(result), line)) for result, line in zip(told, lines, strict=True)]
+    return [_encode(told_of(_decode(result), line)) for result, line in zip(told, lines, strict=True)]

@@ -15,9 +15,10 @@ import structlog
 from fanfold.api.problems import NOT_TAKEN, PROBLEMS
 from fanfold.api.routes import BATCH, NDJSON
 from gateway.arrivals.trace import Trace
+from gateway.identity.grants import Principal
 from gateway.protocol.submits import Failed, Request, Told
 from gateway.proxy.asgi import Message, Scope, nothing_more, own_request, said_again
-from gateway.proxy.reverse_proxy import NEVER_SENT
+from gateway.proxy.reverse_proxy import NEVER_SENT, PRINCIPAL_NAME
 from gateway.proxy.upstream import Crowded, NotSent, Upstream, UpstreamUnavailable
 from gateway.proxy.written import Written
 
@@ -74,7 +75,7 @@ class CommandDoor:
             lines = request.lines
             async with asyncio.timeout(self._silence_ms / 1000):
                 await self._write_side(
-                    _request(len(lines), request.named), said_again(lines, nothing_more), answer.take
+                    _request(len(lines), request.whose, request.named), said_again(lines, nothing_more), answer.take
                 )
         except Crowded:
             raise _Refused(Failed("overloaded", NEVER_SENT)) from None
@@ -125,8 +126,10 @@ class _Answer:
         return self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
 
 
-def _request(size: int, trace: Trace | None) -> Scope:
+def _request(size: int, whose: Principal | None, trace: Trace | None) -> Scope:
     headers = [(b"content-type", NDJSON.encode()), (b"content-length", b"%d" % size), (b"prefer", b"wait=0")]
+    if whose is not None:
+        headers.append((PRINCIPAL_NAME, whose.name.encode()))
     return own_request(BATCH.method, BATCH.path, headers if trace is None else [*headers, *trace.headers])
 
 

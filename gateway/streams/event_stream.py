@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from fanfold.api.close_codes import CloseCode
@@ -20,6 +21,7 @@ from fanfold.api.routes import EVENT_STREAM
 from fanfold.doors.answer import malformed, problem
 from fanfold.doors.answer import send as send_answer
 from fanfold.doors.request import read_query
+from gateway.identity.owners import NotLookedUp
 from gateway.limits.addresses import address_key
 from gateway.metrics import Metrics
 from gateway.protocol.lifetime import Limits, bye_frame
@@ -27,6 +29,7 @@ from gateway.protocol.partition_watch import PartitionWatch
 from gateway.protocol.resume import Question
 from gateway.protocol.session import Session, Watch, WatchPrefix
 from gateway.proxy.asgi import Receive, Scope, Send
+from gateway.streams.handshake import NOT_ASKED, ticket_in
 from gateway.streams.hub import Hub
 from gateway.streams.stream_places import StreamPlaces
 from gateway.streams.waiting_request import WaitingRequest
@@ -34,10 +37,10 @@ from gateway.streams.websocket_server import StreamTerms
 from write_side.contract.words.atoms import partition_of
 
 if TYPE_CHECKING:
-    from gateway.proxy.checked_proxy import LetIn
+    from gateway.proxy.checked_proxy import ByTicket, LetIn
     from gateway.streams.sign_in import Door
 
-    Admit = Callable[[Scope, Receive, Send], Awaitable[LetIn | None]]
+    Admit = Callable[[Scope, Receive, Send, ByTicket | None], Awaitable[LetIn | None]]
 
 QUERY_BYTES_MAX: Final = 16 * 1024
 """As many names as may be asked for, of 64 characters each, and room for what is escaped in them."""
@@ -80,7 +83,9 @@ class EventStream:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._door is None or self._let_in is None:
             return await self._serve(Session(EVENT_ACCOUNTS_MAX, self._hub.topics), scope, receive, send)
-        let_in = await self._let_in(scope, receive, send)
+        ticket = ticket_in(scope["query_string"])
+        by_ticket = None if ticket is None else partial(self._door.tickets.who, ticket)
+        let_in = await self._let_in(scope, receive, send, by_ticket)
         if let_in is None:
             return None
         session = Session(EVENT_ACCOUNTS_MAX, self._hub.topics, hide=self._door.hide)
@@ -90,11 +95,18 @@ class EventStream:
     async def _serve(self, session: Session, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             question, wanted = _asked(scope["query_string"])
+            if wanted.ticket is not None and self._door is None:
+                raise Malformed("parameter_malformed", "ticket", NOT_ASKED)
         except Malformed as refusal:
             return await send_answer(send, malformed(refusal))
         if (refused := self._refused()) is not None:
             self._metrics.refused_with(refused)
             return await send_answer(send, problem(refused))
+        try:
+            if self._door is not None and session.principal is not None:
+                session.principal = await self._door.owners.knowing_soon(session.principal, question.accounts)
+        except NotLookedUp:
+            return await send_answer(send, problem("upstream_unavailable"))
         place = None if self._places is None else self._places.one()
         if place is not None and (why := place.refusal(*_whose(scope, session))) is not None:
             self._metrics.refused_with("too_many_connections")
@@ -124,7 +136,7 @@ class EventStream:
             if self._stopping() or self._draining():  # while the head was sent
                 client.send_away(CloseCode.RESTARTING, self._hub.lifetimes.return_ms())
             if not client.ended and client.away is None:  # who was shut out or sent away meanwhile is told nothing
-                self._subscribe(client, question, wanted, _last_id(scope))
+                self._subscribe(client, question, wanted, _last_id(scope) or wanted.last_event_id or "")
             await self._tell(client, question, send)
         finally:
             leaving.cancel()
@@ -143,7 +155,9 @@ class EventStream:
     def _subscribe(self, client: WaitingRequest, question: Question, wanted: OfEvents, last_id: str) -> None:
         accounts, topics = question.resumed(last_id)
         transfers = wanted.transfers == "true"
-        wish = client.session.ask(Subscribe(1, accounts, topics, transfers, wanted.max_rate_hz, wanted.prefix))
+        wish = client.session.ask(
+            Subscribe(1, accounts, topics, transfers, wanted.max_rate_hz, wanted.prefix), whose_is_known=True
+        )
         if isinstance(wish, WatchPrefix):
             self._hub.watch_prefix(client.session, wish)
         elif isinstance(wish, Watch):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final, NamedTuple, cast
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 from websockets.datastructures import Headers
@@ -27,6 +27,15 @@ class Refusal(NamedTuple):
     word: str
     detail: str | None = None
     retry_after_s: int = RETRY_AFTER_SECONDS
+
+
+NOT_ASKED: Final = "is not taken where nobody is asked who is there"
+
+
+def ticket_in(query: bytes) -> str | None:
+    """The ticket in an address, whatever it is; None where none is, or several are."""
+    said = [value for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True) if name == "ticket"]
+    return said[0] if len(said) == 1 else None
 
 
 def choose_subprotocol(_: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:

@@ -21,7 +21,7 @@ from gateway.protocol.subscription import Subscription, Watcher
 from gateway.protocol.topics import TopicBoard
 from gateway.streams.account_names import AccountNames
 from gateway.streams.balance_source import BalanceSource
-from gateway.streams.lifetimes import Lifetimes
+from gateway.streams.lifetimes import Lifetimes, given_up
 from gateway.streams.prefix_lists import PrefixLists
 from gateway.streams.subscribes import Reading, Subscribes, read_all
 from read_side.contract.feed import Feed, FeedBatch
@@ -52,6 +52,10 @@ class Stream(Protocol):
 
     def flush(self) -> None:
         """Write what waits in the session's outbox, or do nothing while the client does not read."""
+        ...
+
+    def give_up(self) -> None:
+        """Close at once, without another word: something has failed."""
         ...
 
 
@@ -294,7 +298,10 @@ class Hub:
                     del self._touched[session]
                     stream = self._streams.get(session)
                     if stream is not None:
-                        stream.flush()
+                        try:
+                            stream.flush()
+                        except Exception:  # a bug of ours with one must not end the pushes of all others
+                            given_up(stream, "stream_failed")
                 await asyncio.sleep(0)
             if self._pushes is not None:
                 self._pushes.flushed()

@@ -24,6 +24,24 @@ RETURN_MS_LEAST: Final = 500
 """Before this nobody comes back to a gateway that stops: its place is taken by then, or is being taken."""
 
 
+class GivesUp(Protocol):
+    """What is needed of a connection that has failed."""
+
+    def give_up(self) -> None:
+        """Close at once, without another word."""
+        ...
+
+
+def given_up(stream: GivesUp, event: str) -> None:
+    """To be called where a stream has failed: a bug of ours with one is none with all others. It is closed, for what it was told
+    since is not known: its client comes back and is told all that is newer."""
+    _log.exception(event)
+    try:
+        stream.give_up()
+    except Exception:
+        _log.exception("stream_not_closed")
+
+
 class LifeTerms(NamedTuple):
     """heartbeat_ms: who heard nothing for so long hears a heartbeat. age_ms: a stream ends at 90 to 100 % of it, 0: never.
     return_ms: who is sent away by a gateway that stops comes back within so long. sign_in_ms: for signing in."""
@@ -45,6 +63,10 @@ class Stream(Protocol):
 
     def send_away(self, code: CloseCode, after_ms: int) -> None:
         """Say goodbye and close; the client is to come back after so long. What is under way is answered first."""
+        ...
+
+    def give_up(self) -> None:
+        """Close at once, without another word: something has failed."""
         ...
 
 
@@ -106,7 +128,7 @@ class Lifetimes:
             try:
                 stream.send_away(CloseCode.RESTARTING, self.return_ms())
             except Exception:  # a bug of ours must keep neither the others nor the rest of the stop
-                _log.exception("stream_failed")
+                given_up(stream, "stream_failed")
 
     def tick(self, partitions: Sequence[PartitionWatch]) -> None:
         """Look at the next share of the round, as many as are due by now."""
@@ -119,7 +141,7 @@ class Lifetimes:
                 try:
                     self._look_at(stream, now_ms, partitions, frames)
                 except Exception:  # a bug of ours with one stream must not end the pushes of all others
-                    _log.exception("heartbeat_failed")
+                    given_up(stream, "heartbeat_failed")
                     self.end(stream)
         self._seen = due
         if passed_ms >= self.terms.heartbeat_ms:

@@ -7,25 +7,34 @@ token does, and within a second of their being shut out.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple, Protocol
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any, Final, NamedTuple, Protocol
 
 import structlog
 
 from fanfold.api.close_codes import CloseCode
 from fanfold.api.problems import PROBLEMS
+from fanfold.doors.shared_room import SharedRoom
 from gateway.identity.grants import Principal
 from gateway.identity.identity import LOOK_S, Identity, NobodySaid
+from gateway.identity.owners import NotLookedUp, Owners
+from gateway.identity.tickets import Tickets
 from gateway.identity.tokens import KeyUnknown, TokenRefused
 from gateway.limits.addresses import NOBODY
-from gateway.limits.counts import SharedRoom
-from gateway.protocol.session import Close, Session
-from gateway.protocol.session import SignIn as Wish
+from gateway.protocol.session import Close, Session, Whose, Wish
+from gateway.protocol.session import SignIn as Presented
 from gateway.streams.handshake import Refusal
 from gateway.streams.stream_rates import StreamRates
+from read_side.contract.kept_once import NotKept
 
 _DAY_S: Final = 86_400.0
 """Timers are not set further ahead: whoever's token lasts for years is looked at once a day."""
+
+Who = Callable[[], Awaitable[Principal]]
+"""Raises TokenRefused, NotKept."""
+OF_HANDSHAKE: Final = -1
+"""In the place of the id of the message that says who is there."""
 
 _log = structlog.get_logger(__name__)
 
@@ -61,9 +70,17 @@ class Door:
     """Who is asked who is there: of one gateway."""
 
     def __init__(
-        self, identity: Identity, terms: DoorTerms, hide: Callable[[str], str], rates: StreamRates | None = None
+        self,
+        identity: Identity,
+        terms: DoorTerms,
+        hide: Callable[[str], str],
+        tickets: Tickets,
+        owners: Owners,
+        rates: StreamRates | None = None,
     ) -> None:
         self.identity = identity
+        self.tickets = tickets
+        self.owners = owners
         self.rates = StreamRates() if rates is None else rates
         self.terms = terms
         self.hide = hide
@@ -92,8 +109,8 @@ class Door:
     def sign_in(self, stream: Stream) -> SignIn:
         return SignIn(self, stream)
 
-    def spawn(self, sign_in: SignIn, wish: Wish) -> None:
-        task = asyncio.create_task(sign_in.find_out(wish))
+    def spawn(self, finding_out: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(finding_out)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -107,15 +124,18 @@ class SignIn:
         self.waits = False
         self._door = door
         self._stream = stream
-        self._early: str | None = None
+        self._early: Who | None = None
         self._address = NOBODY
         self._counted = False
         self._gone = False
         self._timer: asyncio.TimerHandle | None = None
 
-    def refusal(self, authorization: Sequence[str], address: str = NOBODY) -> Refusal | None:
-        """Why a handshake with these values of `Authorization` is refused; without one somebody has to sign in later."""
+    def refusal(self, authorization: Sequence[str], address: str = NOBODY, ticket: str | None = None) -> Refusal | None:
+        """Why a handshake with these values of `Authorization`, or with this ticket, is refused; without one somebody has to sign
+        in later."""
         self._address = address
+        if ticket is not None:
+            return self._refusal_of_ticket(authorization, ticket)
         identity, credential = self._door.identity, ""
         try:
             credential = identity.credential([value.encode("latin-1", "replace") for value in authorization])
@@ -127,7 +147,7 @@ class SignIn:
             self._stream.session.admit(identity.who_now(credential), None)
         except KeyUnknown:
             # Anybody can make up the name of a key: until it was looked for, nobody is there.
-            self._early = credential
+            self._early = partial(identity.who, credential)
             return self._refused_for_many()
         except TokenRefused as why:
             self._door.rates.refused(address)
@@ -135,6 +155,20 @@ class SignIn:
         except NobodySaid:
             return self._refused_for_many()
         return None
+
+    def _refusal_of_ticket(self, authorization: Sequence[str], ticket: str) -> Refusal | None:
+        """It is looked for once the stream is open: others keep it."""
+        if authorization:
+            return Refusal("token_invalid", f"It stands beside another one. {PROBLEMS['token_invalid'].detail}")
+        if (refused := self._door.rates.refusal_of_stranger(self._address)) is not None:
+            return refused
+        self._early = partial(self._door.tickets.who, ticket)
+        return self._refused_for_many()
+
+    @property
+    def is_said(self) -> bool:
+        """Whether the handshake says who is there, and it is still to be found out."""
+        return self._early is not None
 
     def _refused_for_many(self) -> Refusal | None:
         if self._door.unauthenticated.has_room(self._address, 1):
@@ -150,29 +184,31 @@ class SignIn:
         self._set_timer(self._door.terms.sign_in_ms / 1000, lambda: self._stream.end_with(CloseCode.NOT_SIGNED_IN))
         if self._early is not None:
             self.waits = True
-            self._door.spawn(self, Wish(-1, self._early))
+            self._door.spawn(self.find_out(self._early, OF_HANDSHAKE))
             self._early = None
 
-    def present(self, wish: Wish) -> Close | None:
+    def present(self, wish: Presented) -> Close | None:
         """A message says who is there."""
         door = self._door
         if not door.identity.knows(wish.token) and door.rates.refusal_of_stranger(self._address) is not None:
             return Close(CloseCode.TOO_FAST)
         try:
-            return self._admit(self._door.identity.who_now(wish.token), wish)
+            return self._admit(self._door.identity.who_now(wish.token), wish.id)
         except KeyUnknown:
             self.waits = True
-            self._door.spawn(self, wish)
+            self._door.spawn(self.find_out(partial(door.identity.who, wish.token), wish.id))
             return None
         except TokenRefused as why:
-            return self._refuse(wish, why)
+            return self._refuse(wish.id, why)
 
-    async def find_out(self, wish: Wish) -> None:
-        """As `present`, of a token whose key may be a new one."""
+    async def find_out(self, who: Who, id: int) -> None:
+        """As `present`, of a token whose key may be a new one, or of a ticket. id: of the message, or OF_HANDSHAKE."""
         try:
-            found = self._admit(await self._door.identity.who(wish.token), wish)
+            found = self._admit(await who(), id)
         except TokenRefused as why:
-            found = self._refuse(wish, why)
+            found = self._refuse(id, why)
+        except NotKept:
+            found = Close(CloseCode.NOT_SIGNED_IN)
         except Exception:
             _log.exception("sign_in_failed")
             found = Close(CloseCode.INTERNAL)
@@ -180,6 +216,29 @@ class SignIn:
         if found is not None:
             self._stream.end_with(found.code)
         else:
+            self._stream.take_later()
+
+    def find_owners(self, whose: Whose, take: Callable[[Wish | None], None]) -> None:
+        """Nothing more is heard until it is known whose accounts these are; then `take` has what is to be done."""
+        self.waits = True
+        self._door.spawn(self._find_owners(whose, take))
+
+    async def _find_owners(self, whose: Whose, take: Callable[[Wish | None], None]) -> None:
+        session, found = self._stream.session, None
+        try:
+            principal = session.principal
+            assert principal is not None, "without somebody nothing is asked"
+            session.principal = await self._door.owners.knowing_soon(principal, whose.names)
+            found = session.ask(whose.message, whose_is_known=True)
+            session.principal = principal  # what is not there now may be theirs when they ask again
+        except NotLookedUp:
+            session.whose_is_not_known(whose.message)
+        except Exception:
+            _log.exception("owners_not_found")
+            found = Close(CloseCode.INTERNAL)
+        self.waits = False
+        if not self._gone:
+            take(found)
             self._stream.take_later()
 
     def look_again(self) -> None:
@@ -200,20 +259,20 @@ class SignIn:
         self._count_no_more()
         self._door.signed_in.discard(self)
 
-    def _admit(self, principal: Principal, wish: Wish) -> Close | None:
+    def _admit(self, principal: Principal, id: int) -> Close | None:
         if not self._stream.has_place_for(principal.name):
             return Close(CloseCode.TOO_MANY_STREAMS)
         self._door.rates.signed_in(principal.name)
-        found = self._stream.session.admit(principal, wish.id if wish.id >= 0 else None)
+        found = self._stream.session.admit(principal, None if id == OF_HANDSHAKE else id)
         if found is None:
             self._admitted()
         return found
 
-    def _refuse(self, wish: Wish, why: TokenRefused) -> Close | None:
+    def _refuse(self, id: int, why: TokenRefused) -> Close | None:
         self._door.rates.refused(self._address)
-        if wish.id < 0:  # the handshake's: there is no message to answer
+        if id == OF_HANDSHAKE:  # there is no message to answer
             return Close(CloseCode.TOKEN_REFUSED)
-        return self._stream.session.refuse_sign_in(wish.id, f"It {why}. {PROBLEMS['token_invalid'].detail}")
+        return self._stream.session.refuse_sign_in(id, f"It {why}. {PROBLEMS['token_invalid'].detail}")
 
     def _admitted(self) -> None:
         self._count_no_more()

@@ -35,6 +35,9 @@ class WaitingRequest:
         self.ended = True
         self.news.set()
 
+    def give_up(self) -> None:
+        self.end_with(CloseCode.INTERNAL)
+
     def send_away(self, code: CloseCode, after_ms: int) -> None:
         """The answer ends, and says so."""
         self.away = self.away or (code, after_ms)

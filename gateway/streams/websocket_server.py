@@ -22,8 +22,11 @@ from websockets.server import ServerProtocol
 
 from fanfold.api.close_codes import MEANINGS, CloseCode
 from fanfold.api.frames import ACCOUNTS_PER_MESSAGE_MAX, TOPICS_PER_MESSAGE_MAX
+from fanfold.api.malformed import Malformed
+from fanfold.api.questions import OfStream
 from fanfold.api.requests import BATCH_LINES_MAX
 from fanfold.api.routes import STREAM_PATH
+from fanfold.doors.request import read_query
 from gateway.arrivals.arrival import Arrival
 from gateway.arrivals.trace import Trace
 from gateway.limits.addresses import address_key
@@ -31,14 +34,14 @@ from gateway.limits.rates import SECOND_NS, Meter, Quota
 from gateway.metrics import Metrics
 from gateway.protocol.lifetime import Limits, bye_frame
 from gateway.protocol.outbox import text_frame
-from gateway.protocol.session import Close, Session, Unwatch, Watch, WatchPrefix
+from gateway.protocol.session import Close, Session, Unwatch, Watch, WatchPrefix, Whose, Wish
 from gateway.protocol.session import SignIn as Presented
 from gateway.protocol.submits import Request as Commands
 from gateway.protocol.submits import Told
 from gateway.proxy.reverse_proxy import NEVER_SENT
 from gateway.streams.client_frames import ClientFrames, Raw
 from gateway.streams.connection_bytes import bound_unsent, unacknowledged_bytes
-from gateway.streams.handshake import Refusal, choose_subprotocol, origin_allowed, refusal_response
+from gateway.streams.handshake import NOT_ASKED, Refusal, choose_subprotocol, origin_allowed, refusal_response
 from gateway.streams.hub import Hub
 from gateway.streams.stream_access import StreamAccess, refused_submit, submits_told
 from gateway.streams.stream_places import StreamPlaces
@@ -82,6 +85,10 @@ MESSAGE_BYTES: Final = 16 * 1024
 """A message is as many as it has of these, and one."""
 
 
+QUERY_BYTES_MAX: Final = 1024
+"""Of its address: a ticket."""
+
+
 class Away(NamedTuple):
     """code: of the close frame; after_ms: when the client is to come back."""
 
@@ -113,6 +120,7 @@ class StreamConnection(asyncio.Protocol):
         "_ping_ends",
         "_place",
         "_rates",
+        "_said_all",
         "_sign_in",
         "_stopping",
         "_submits",
@@ -181,6 +189,7 @@ class StreamConnection(asyncio.Protocol):
         self._heard = True
         self._joined = False
         self._closing = False
+        self._said_all = False
         self._away: Away | None = None
         self._goes = False
         """Why it ends, once what is under way is answered."""
@@ -242,6 +251,8 @@ class StreamConnection(asyncio.Protocol):
             self._transport.resume_reading()
 
     def data_received(self, data: bytes) -> None:
+        if self._said_all:
+            return
         self._heard = True
         try:
             if not self._joined:
@@ -256,6 +267,7 @@ class StreamConnection(asyncio.Protocol):
                         self._take_raw(part.data)
                     elif not self._closing:
                         self._take_text(part.payload)
+                self.flush()  # what was asked before a close, or before what is broken, is answered before it
                 if self._meter is not None:
                     now_ns = int(asyncio.get_running_loop().time() * SECOND_NS)
                     self._hold_back(self._meter.charge(frames, now_ns))
@@ -266,9 +278,7 @@ class StreamConnection(asyncio.Protocol):
             self._pass_on()
         except Exception:  # a bug of ours must not leave a connection behind that nobody serves
             _log.exception("stream_failed", connection=self._name)
-            self._close(CloseCode.INTERNAL)
-            if not self._closing:
-                self._transport.abort()
+            self.give_up()
 
     def _hold_back(self, wait_ns: int) -> None:
         """Who sends faster than he may is read as fast as he may. What came is heard: nothing of it is lost."""
@@ -324,7 +334,7 @@ class StreamConnection(asyncio.Protocol):
             self._closing = True
             return
         self._joined = True
-        signs_in = self._sign_in is not None and self.session.principal is None
+        signs_in = self._sign_in is not None and self.session.principal is None and not self._sign_in.is_said
         self._name = self._hub.lifetimes.begin(self, self._terms.limits(self._submits is not None), signs_in)
         self._hub.join(self)
         self._set_timer(self._terms.ping_ms, self._ping)
@@ -348,8 +358,12 @@ class StreamConnection(asyncio.Protocol):
         path, _, query = request.path.partition("?")
         if path != STREAM_PATH:
             return Refusal("not_found")
-        if query:
-            return Refusal("parameter_malformed", "Nothing changed. This address takes no query parameters.")
+        try:
+            ticket = read_query(OfStream, query.encode("latin-1", "replace"), bytes_max=QUERY_BYTES_MAX).ticket
+            if ticket is not None and self._sign_in is None:
+                raise Malformed("parameter_malformed", "ticket", NOT_ASKED)
+        except Malformed as malformed:
+            return Refusal(malformed.code, f"Nothing changed: {malformed.detail}.")
         if self._stopping():
             return Refusal("stopping")
         if not self._hub.ready:
@@ -359,7 +373,7 @@ class StreamConnection(asyncio.Protocol):
         if not origin_allowed(request.headers, self._terms.origins):
             return Refusal("origin_refused")
         if self._sign_in is not None:
-            refused = self._sign_in.refusal(request.headers.get_all("Authorization"), self._from())
+            refused = self._sign_in.refusal(request.headers.get_all("Authorization"), self._from(), ticket)
             if refused is not None:
                 return refused
         return self._refused_for_rate() or self._refused_for_place()
@@ -405,6 +419,7 @@ class StreamConnection(asyncio.Protocol):
                 self._close(CloseCode.NOT_TEXT)
             case Opcode.CLOSE:
                 # The sans-I/O protocol has answered it, or this is the answer to ours.
+                self.flush()
                 self._closing = True
             case _:
                 pass  # ping is answered by the sans-I/O protocol, pong is counted by data_received
@@ -420,15 +435,22 @@ class StreamConnection(asyncio.Protocol):
         except UnicodeDecodeError:
             self._close(CloseCode.NOT_UTF8)
             return
-        match self.session.receive(text):
+        self._take_wish(self.session.receive(text))
+
+    def _take_wish(self, wish: Wish | None) -> None:
+        match wish:
             case Watch() as watch:
                 self._hub.watch(self.session, watch)
-            case WatchPrefix() as wish:
-                self._hub.watch_prefix(self.session, wish)
+            case WatchPrefix() as prefix:
+                self._hub.watch_prefix(self.session, prefix)
             case Unwatch() as ended:
                 self._hub.unwatch(ended)
             case Presented() as presented:
                 self._present(presented)
+            case Whose() as whose:
+                assert self._sign_in is not None, "only who is asked who is there has rights over an owner's accounts"
+                self._sign_in.find_owners(whose, lambda found: None if self._closing else self._take_wish(found))
+                self._transport.pause_reading()
             case Close(code):
                 self.flush()
                 self._close(code)
@@ -458,6 +480,11 @@ class StreamConnection(asyncio.Protocol):
     def end_with(self, code: CloseCode) -> None:
         self.flush()
         self._close(code)
+
+    def give_up(self) -> None:
+        self._close(CloseCode.INTERNAL)
+        if not self._closing:
+            self._transport.abort()
 
     # Commands.
 
@@ -530,9 +557,22 @@ class StreamConnection(asyncio.Protocol):
             closed = self._websocket.close_sent
             if closed is not None and self._websocket.close_rcvd is None:
                 self._metrics.closes.labels(str(closed.code)).inc()
-            self._transport.close()
+            self._end()
 
     # Ending.
+
+    def _end(self) -> None:
+        """All is said. What the client still sends is passed over until it has left, or for a moment: a connection that is closed
+        over unread bytes is reset, and its client would read that in the place of why."""
+        if self._said_all:
+            return
+        self._said_all = True
+        if self._transport.is_closing() or not self._transport.can_write_eof():
+            self._transport.close()
+            return
+        self._transport.write_eof()
+        self._transport.resume_reading()
+        self._set_timer(self._terms.close_ms, self._transport.close if self._writable else self._transport.abort)
 
     def _close(self, code: CloseCode) -> None:
         """Say why, then wait a moment for the client's answer: closing at once could destroy what it has not read yet."""

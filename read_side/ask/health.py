@@ -25,7 +25,8 @@ class Health:
     damaged, away or given up, or that has work and does not move (`standstill.py`), is `degraded`: its readers get the reason,
     and those of the others must not be sent away for it. So is one whose history cannot be kept: its balances are told.
 
-    elsewhere: why accounts of partitions that others project cannot be read here. topics_degraded: what is wrong with topics.
+    elsewhere: why accounts of partitions that others project cannot be read here. beside_degraded: what is wrong with topics and
+    webhooks.
     """
 
     def __init__(
@@ -34,11 +35,11 @@ class Health:
         wall_us: Callable[[], int],
         partitions_of_log: int,
         elsewhere: Callable[[], Awaitable[Sequence[Unanswerable]]],
-        topics_degraded: Callable[[], Sequence[str]] = lambda: (),
+        beside_degraded: Callable[[], Sequence[str]] = lambda: (),
     ) -> None:
         self._projectors = projectors
         self._elsewhere = elsewhere
-        self._topics_degraded = topics_degraded
+        self._beside_degraded = beside_degraded
         self._wall_us = wall_us
         self._partitions_of_log = partitions_of_log
         self._here = {each.partition for each in projectors}
@@ -65,7 +66,7 @@ class Health:
             for each in self._projectors
             if each.history is not None and each.history.failing is not None
         ]
-        return [*partitions, *histories, *self._topics_degraded()]
+        return [*partitions, *histories, *self._beside_degraded()]
 
     async def document(self) -> dict[str, Any]:
         """Members of the answer of /readyz: what is degraded, how far a start is, and how old what readers see is.

@@ -71,7 +71,8 @@ class Transfers:
         partition, place = await self.where(transfer_id, wanted)
         if isinstance(place, OpenTransfer):
             names = await self.names(partition, place.begun, place.id, place.link, place.legs)
-            answer = Answer(202, pending_document(place, names, self._now_us()))
+            begun = beginning((await self.answers(partition, place.begun)).outcomes, transfer_id)
+            answer = Answer(202, pending_document(place, names, self._now_us()) | _asked(begun))
         else:
             answer = await self._finished(partition, place, transfer_id)
         return await self._told(answer, partition, transfer_id)
@@ -255,7 +256,7 @@ class Transfers:
         if isinstance(answer, Place):
             raise AssertionError("a remembered place is never that of a repeat")
         outcome, state = answers.outcomes[place.row], self._projectors[partition].fold.state
-        code = outcome.code
+        code, command = outcome.code, outcome
         document = dict(answer.document)
         if outcome.kind in (Kind.ANSWER, Kind.TIMEOUT):
             earlier = earlier_at_home(outcome)
@@ -271,7 +272,7 @@ class Transfers:
                 document["ended"] = ended
         if code is Code.DONE and (reversal := reversal_of(state, transfer_id)) is not None:
             document["reversed_by"] = format_transfer_id(reversal)
-        return Answer(answer.status, document)
+        return Answer(answer.status, document | _asked(command))
 
     def _find(self, transfer_id: bytes) -> dict[int, Place | OpenTransfer]:
         """Where the transfer is known. One under way is a row of its home, however old its id is."""
@@ -327,6 +328,11 @@ class Transfers:
         else:
             self._kept.move_to_end(key)
         return answers
+
+
+def _asked(command: Outcome) -> dict[str, Any]:
+    """Who asked for it first, where somebody is named: a repeat changes nothing about that."""
+    return {"asked_by": command.asked_by} if command.asked_by else {}
 
 
 def _time_of(transfer_id: bytes) -> int | None:

@@ -19,7 +19,7 @@ def events_of(block: Block, state: State) -> Iterator[dict[str, Any]]:
     """The outcomes of an accepted block in order. `state` is the partition's, at this block or later.
 
     An entry has `held` where something is held and `flags` where they changed; `about` names the hold or transfer that a command
-    was about.
+    was about; `asked_by` who asked, also where it had run before (`repeated`).
     """
     at = format_time(block.header.created_at_us)
     position = str(Position(block.header.partition, block.header.sequence))
@@ -32,6 +32,8 @@ def events_of(block: Block, state: State) -> Iterator[dict[str, Any]]:
         elif code in (Code.DONE, Code.EXISTS):
             number = state.number_of_key(outcome.id)
             event["account"] = None if number is None else state.row_name(number)
+        if outcome.asked_by:
+            event["asked_by"] = outcome.asked_by
         if about is not None:
             event["about"] = format_transfer_id(about)
         event["entries"] = [

@@ -56,7 +56,7 @@ class Happened:
     """One outcome. phase: where the transfer stands after it (home), or the step (elsewhere); None where neither is so.
 
     id: of the outcome; another one than the transfer's when that command was about it (a capture of a hold, a reversal).
-    did: by this partition; heard: of others, told to home here; asks: what home waits for now.
+    did: by this partition; heard: of others, told to home here; asks: what home waits for now. asked_by: "" for nobody.
     """
 
     id: bytes
@@ -72,6 +72,7 @@ class Happened:
     heard: tuple[Did, ...]
     asks: tuple[Waiting, ...]
     entries: tuple[Entry, ...]
+    asked_by: str = ""
 
 
 class Transit(NamedTuple):
@@ -161,7 +162,7 @@ class PartitionTrace:
         return Happened(
             id=id, partition=self.partition, sequence=header.sequence, row=outcome.row, at_us=header.created_at_us,
             kind=outcome.kind, code=code, phase=phase, protocol=protocol, did=did, heard=heard, asks=asks,
-            entries=tuple(entries),
+            entries=tuple(entries), asked_by=outcome.asked_by,
         )  # fmt: skip
 
     def _steps(self, outcome: Outcome) -> tuple[tuple[Did, ...], tuple[Did, ...]]:
@@ -239,6 +240,7 @@ def _step(step: Step) -> dict[str, Any]:
         "at": format_time(told.at_us),
         "kind": told.kind.name.lower(),
         "code": word(told.code),
+        "asked_by": told.asked_by or None,
         "protocol": told.protocol,
         "phase": told.phase,
         "did": [_did(each) for each in told.did],

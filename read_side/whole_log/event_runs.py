@@ -114,13 +114,14 @@ class EventRuns:
                 failure = broken
             if gathered.times.count:
                 events = event_table(gathered, self._replay.state, self._posted)
-                yield BlockEvents(gathered.before.sequence + 1, gathered.times[0].copy(), _hashes(gathered), events)
+                yield BlockEvents(gathered.before.sequence + 1, gathered.times[0].copy(), hashes_of(gathered), events)
             if failure is not None:
                 raise failure
             at += self._replay.passed - before
 
 
-def _hashes(gathered: Gathering) -> npt.NDArray[np.uint8]:
+def hashes_of(gathered: Gathering) -> npt.NDArray[np.uint8]:
+    """Of each block, uint8[n, 32]."""
     starts = gathered.blocks[0] + HEADER_BYTES - HASH_BYTES
     return np.frombuffer(bytes(gathered.bytes), np.uint8)[starts[:, None] + np.arange(HASH_BYTES)]
 

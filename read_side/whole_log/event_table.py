@@ -86,13 +86,14 @@ class Posted:
             self._posted = grown
 
 
-def event_table(gathered: Gathering, state: State, before: Posted) -> pa.Table:
-    """The events of blocks that were gathered, in columns of `EVENTS`. state: these blocks or more are folded in it."""
+def event_table(gathered: Gathering, state: State, before: Posted | None) -> pa.Table:
+    """The events of blocks that were gathered, in columns of `EVENTS`. state: these blocks or more are folded in it. before: None
+    where nobody asks what each entry moved; `amount` is zero then."""
     account, version, posted, outcome = (gathered.entries[column] for column in range(4))
     held, flags = np.zeros(len(account), np.int64), np.full(len(account), -1, np.int64)
     held[gathered.held[0]] = gathered.held[1]
     flags[gathered.flags[0]] = gathered.flags[1]
-    amount = before.amounts(account, posted)
+    amount = np.zeros(len(account), np.int64) if before is None else before.amounts(account, posted)
     leg = _places(outcome)
     opened, opening = _openings(gathered, state)
     if len(opened):

@@ -14,9 +14,8 @@ import re
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-import numpy as np
 import pyarrow as pa
 import structlog
 
@@ -24,6 +23,7 @@ from fanfold.api.events import EVENT_ID, SOURCE
 from fanfold.api.retry import Waits, retry
 from read_side.follow.partition_fold import read_ahead
 from read_side.whole_log.event_json import event_json
+from read_side.whole_log.event_place import NOWHERE, Place, count_up_to
 from read_side.whole_log.event_runs import BlockEvents, EventRuns, events_of_log
 from read_side.whole_log.event_topic import CannotPublish, EventTopic
 from write_side.contract.block.chain import ChainBroken
@@ -43,17 +43,6 @@ _log = structlog.get_logger(__name__)
 
 Sleep = Callable[[float], Awaitable[None]]
 OnEvents = Callable[[int], None]
-
-
-class Place(NamedTuple):
-    """Where an event stands in its partition."""
-
-    sequence: int
-    row: int
-    leg: int
-
-
-NOWHERE: Final = Place(-1, 0, 0)
 
 
 @dataclass
@@ -209,7 +198,7 @@ class _PartitionPublisher:
 
     def _behind(self, blocks: BlockEvents, last: Place, told: dict[str, Any]) -> pa.Table:
         """The events behind the last one in the topic, once that is the same in this log."""
-        at = _count_up_to(blocks.events, last)
+        at = count_up_to(blocks.events, last)
         if at:
             [made] = event_json(blocks.events.slice(at - 1, 1), self._source).to_pylist()
             if _same(json.loads(made), told):
@@ -252,15 +241,6 @@ def _place_of(event_id: str, partition: int) -> Place | None:
         return None
     told, *place = map(int, event_id.split(":"))
     return Place(*place) if told == partition else None
-
-
-def _count_up_to(events: pa.Table, last: Place) -> int:
-    """How many events stand at this place or before it."""
-    sequence, row, leg = (np.asarray(events[name].combine_chunks()) for name in Place._fields)
-    before = (sequence < last.sequence) | (
-        (sequence == last.sequence) & ((row < last.row) | ((row == last.row) & (leg <= last.leg)))
-    )
-    return int(np.count_nonzero(before))
 
 
 def _same(made: dict[str, Any], told: dict[str, Any]) -> bool:

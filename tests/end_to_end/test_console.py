@@ -14,6 +14,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, Route, expect
 
+from deploy.key_file import add_key
 from tests.end_to_end.console_page import console, shows, watch
 from tests.end_to_end.console_targets import Target, real_target, stub_console, stub_target
 from tests.gateway_server import serving
@@ -567,3 +568,41 @@ async def test_what_nobody_answered_is_told_to_nobody_else_and_outlives_the_toke
         await expect(told).to_contain_text(ids[0])
         await send()
         assert ids[2:] == [ids[0]] * 2, "who asks was turned away: that says nothing of what was sent before"
+
+
+async def test_a_key_that_signs_out_is_told_first_what_it_sent_and_nobody_answered(
+    tmp_path: Path, browser: Browser
+) -> None:
+    key = add_key(tmp_path / "keys", "shop", ["*=read,debit,credit"])
+    wallet, ids = WalletStub(), list[str]()
+
+    async def lose(route: Route) -> None:
+        ids.append(route.request.post_data_json["id"])  # type: ignore[index]
+        await route.abort()
+
+    asks: dict[str, Any] = {"auth": "tokens", "api_keys": str(tmp_path / "keys")}
+    async with serving(wallet, wallet.feed, **asks) as served, console(served.url, browser, "lost") as page:
+        await page.route("**/v1/transfers", lose)
+        sign_in, who = page.get_by_role("button", name="Sign in"), page.locator("#who")
+        await page.get_by_label("Token or key").fill(key)
+        async with page.expect_event("load"):
+            await sign_in.click()
+        for label, value in (("From", "alice"), ("To", "bob"), ("Amount", "12.50")):
+            await page.get_by_label(label, exact=True).fill(value)
+        await page.get_by_role("button", name="Send", exact=True).click()
+        await expect(page.locator(".activity li.unknown")).to_have_count(1)
+        await page.get_by_label("Token or key").fill("")
+        await sign_in.click()
+        await expect(who).to_contain_text(ids[0])
+        assert await page.evaluate("sessionStorage.getItem('fanfold.token')") == key, (
+            "nobody is signed out before that is read"
+        )
+        async with page.expect_event("load"):
+            await sign_in.click()
+        assert ids[0] not in await page.evaluate("JSON.stringify(sessionStorage)")
+        await page.get_by_label("Token or key").fill(key)
+        async with page.expect_event("load"):
+            await sign_in.click()
+        await page.get_by_label("Token or key").fill("")
+        async with page.expect_event("load"):
+            await sign_in.click()  # nothing is lost: nothing is told

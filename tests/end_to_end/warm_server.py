@@ -75,7 +75,7 @@ def _become(what: dict[str, Any], descriptors: list[int]) -> list[str]:
     return arguments
 
 
-def _warm_up() -> None:
+def warm_up() -> None:
     """Import and compile. No thread of Python's runs after it, so that a copy of this process lacks none."""
     import deploy.one_process
     import deploy.services  # noqa: F401
@@ -93,7 +93,7 @@ def _warm_up() -> None:
 def _main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal is for the tests, which end this process then
     asked = socket.socket(fileno=int(sys.argv[1]))
-    _warm_up()
+    warm_up()
     arguments = serve(asked)
     if arguments is None:
         return

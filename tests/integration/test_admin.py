@@ -23,6 +23,7 @@ from deploy.settings import ProcessSettings
 from fanfold.api.close_codes import CloseCode
 from gateway.settings import GatewaySettings
 from gateway.wiring import build_gateway
+from read_side.feed.kept_once_memory import MemoryKeptOnce
 from tests.integration.test_stream_identity import Place, closed, token
 from tests.tokens import some
 from tests.wallet_stub import WalletStub
@@ -48,7 +49,16 @@ async def serving(wallet: WalletStub, *, admin_port: int | None = 0, **settings:
     async with AsyncExitStack() as stack:
         bound = stack.enter_context(listen(process.host, process.port))
         other = admin_socket(stack, process, told)
-        door = build_gateway(told, wallet, wallet, wallet.feed, CollectorRegistry(), 1, admin=other is not None)
+        door = build_gateway(
+            told,
+            wallet,
+            wallet,
+            wallet.feed,
+            CollectorRegistry(),
+            1,
+            admin=other is not None,
+            kept_once=MemoryKeptOnce(),
+        )
         await door.open()
         task = asyncio.create_task(
             serve(
@@ -145,7 +155,9 @@ async def test_no_page_drains_it(wallet: WalletStub) -> None:
 
 async def test_elsewhere_than_on_loopback_who_asks_must_be_of_the_system(wallet: WalletStub, tmp_path: Path) -> None:
     told = GatewaySettings(**Place(tmp_path).settings())
-    door = build_gateway(told, wallet, wallet, wallet.feed, CollectorRegistry(), 1, admin=True)
+    door = build_gateway(
+        told, wallet, wallet, wallet.feed, CollectorRegistry(), 1, admin=True, kept_once=MemoryKeptOnce()
+    )
     await door.open()
     admin = door.admin_door(is_reached_from_elsewhere=True)
     for path, method in (("/metrics", "GET"), ("/readyz", "GET"), ("/drain", "POST")):

@@ -53,7 +53,11 @@ def certificate() -> dict[str, bytes]:
 def example_for(*gateways: str) -> str:
     """The example as it is, but for its port, its folder and its gateways, `host:port`."""
     site, lines = EXAMPLE.read_text(), list[str]()
-    for before, after in (("listen 443 ssl", f"listen {LOOPBACK}:{{port}} ssl"), ("/etc/ssl/", "{folder}/")):
+    for before, after in (
+        ("listen 443 ssl", f"listen {LOOPBACK}:{{port}} ssl"),
+        ("/etc/ssl/", "{folder}/"),
+        ("/var/log/nginx/", "{folder}/"),
+    ):
         assert before in site
         site = site.replace(before, after)
     for line in site.splitlines():
@@ -80,8 +84,13 @@ async def test_behind_nginx_everything_works_and_the_client_is_the_client(
             async with client_of(nginx) as http:
                 ids = [await _forged(http), await _watched(http, wallet), await _told(http, wallet)]
                 await _large_heads_and_bodies(http)
+                async with http.get("/v1/stream/sse?accounts=alice&ticket=secret") as answer:
+                    assert answer.status == 400
                 await stack.aclose()
                 await _no_gateway(http)
+            logged = (nginx.directory / "fanfold.log").read_text()
+            assert "GET /v1/stream/sse 400" in logged
+            assert "secret" not in logged
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
     assert {line["client"] for line in lines} == {CLIENT}
     assert None not in {line["route"] for line in lines}

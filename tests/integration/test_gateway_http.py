@@ -230,3 +230,27 @@ async def test_pages_and_all_they_load_come_from_here(served: Served, path: str)
         assert found.status == 200
         again = await ask(served, "GET", address, headers={"if-none-match": found.headers["etag"]})
         assert (again.status, again.body) == (304, b"")
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: evil.example\r\n", b"421"),
+        (b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip\r\n", b"400"),
+    ],
+)
+@pytest.mark.parametrize(("origin", "may"), [(b"https://shop.example", True), (b"https://evil.example", False)])
+async def test_a_page_of_a_listed_origin_may_read_what_is_refused_before_the_application(
+    sent: bytes, status: bytes, origin: bytes, may: bool
+) -> None:
+    wallet = WalletStub()
+    async with serving(wallet, wallet.feed, allowed_origins="https://shop.example") as served:
+        host, port = served.url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(sent + b"Origin: " + origin + b"\r\n\r\n")
+        async with asyncio.timeout(30):
+            head = await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+    assert head.startswith(b"HTTP/1.1 " + status)
+    assert (b"\r\naccess-control-allow-origin: " + origin + b"\r\n" in head) is may
+    assert b"\r\nvary: Origin\r\n" in head

@@ -25,7 +25,7 @@ from read_side.wiring import Derived, ReadSide, Wishes, open_feed, open_view, ve
 from tests.end_to_end import processes
 from tests.unit.read_side.asgi_client import Reply, ask
 from tests.unit.write_side.deciding import NOON_US, assert_same_state, id_at
-from write_side.contract.block.block import FORMAT_VERSION
+from write_side.contract.block.block import FORMAT_VERSION, FORMAT_VERSION_NAMED
 from write_side.contract.log.log import Log, Record
 from write_side.contract.log.log_file import FileLog
 from write_side.contract.snapshots.snapshots import Snapshots
@@ -40,6 +40,8 @@ from write_side.wiring import FINGERPRINTS, WriteSide, decide_log_again, open_lo
 PARTITIONS = 2
 LIMIT_S = 60.0
 GOLDEN = Path(__file__).resolve().parents[1] / "data" / "golden"
+ASKED_FIRST = {"version-4": "key:shop"}
+"""Who asked for the first payment, where the log names anybody."""
 NEW = next(name for name in (f"new-{n}" for n in range(64)) if partition_of(name, PARTITIONS) == 0)
 FIRST_PAYMENT = {"from": "@world", "to": "alice", "amount": "1000", "asset": "USD/2"}
 """The first transfer of every golden log, with the id `id_at(NOON_US, 1)`."""
@@ -53,7 +55,7 @@ def _blocks(generation: str) -> list[list[bytes]]:
     return [[path.read_bytes() for path in sorted(GOLDEN.glob(name))] for name in names]
 
 
-BLOCKS = {name: _blocks(name) for name in ("version-1", "version-2", "version-2-counted", "version-3")}
+BLOCKS = {name: _blocks(name) for name in ("version-1", "version-2", "version-2-counted", "version-3", "version-4")}
 every_generation = pytest.mark.parametrize("generation", BLOCKS)
 
 
@@ -105,12 +107,14 @@ class _Sides:
                 pass
         return reply
 
-    async def tell(self, method: str, target: str, document: dict[str, Any]) -> Reply:
+    async def tell(self, method: str, target: str, document: dict[str, Any], asked_by: str = "") -> Reply:
         assert self._writing is not None
-        return await asyncio.wait_for(ask(self._writing.app, method, target, json.dumps(document).encode()), LIMIT_S)
+        headers = [(b"fanfold-principal", asked_by.encode())] if asked_by else []
+        told = ask(self._writing.app, method, target, json.dumps(document).encode(), headers)
+        return await asyncio.wait_for(told, LIMIT_S)
 
-    async def pay(self, document: dict[str, Any]) -> Reply:
-        return await self.tell("POST", "/v1/transfers", document)
+    async def pay(self, document: dict[str, Any], asked_by: str = "") -> Reply:
+        return await self.tell("POST", "/v1/transfers", document, asked_by)
 
 
 @asynccontextmanager
@@ -161,6 +165,7 @@ DECIDED_AGAIN: Mapping[str, tuple[list[int], dict[str, int]]] = {
     "version-2": ([11, 353], {"a refused step of another partition": 3}),
     "version-2-counted": ([11, 353], {"a refused step of another partition": 3}),
     "version-3": ([11, 353], {"a refused step of another partition": 3}),
+    "version-4": ([11, 353], {"a refused step of another partition": 3}),
 }
 """How many outcomes are decided again, by partition, and how many are not. None is decided otherwise: no rule has changed for
 what is in there. A step that partition 0 refused is not decided again: its outcome tells the code and whose step it was, and in
@@ -235,10 +240,13 @@ async def test_a_writer_goes_on_with_an_old_log_and_both_versions_in_it_verify(g
         assert (await sides.tell("PUT", f"/v1/accounts/{NEW}", {"asset": "USD/2"})).status == 201
         inside, across = FIRST_PAYMENT, FIRST_PAYMENT | {"from": "alice", "to": NEW, "amount": "7"}
         for command, moved in (inside, 1_000), (across, 993):
-            done = await sides.pay(command | {"id": new_id()})
+            done = await sides.pay(command | {"id": (id := new_id())}, asked_by="eve")
             assert (done.status, done.document["result"]) == (201, "done"), done.document
             read = await sides.get(f"/v1/accounts/alice?min_position={done.document['position']}")
             assert read.document["posted"] == str(before + moved)
+            assert (await sides.get(f"/v1/transfers/{id}")).document["asked_by"] == "eve"
+        first = await sides.get(f"/v1/transfers/{uuid.UUID(bytes=id_at(NOON_US, 1))}")
+        assert first.document.get("asked_by") == ASKED_FIRST.get(generation), "also of what is forgotten, from the log"
     log = await FileLog.open_read_only(tmp_path)
     verdict = await verify_log(log)
     again_decided = await decide_log_again(log, range(PARTITIONS))
@@ -246,7 +254,8 @@ async def test_a_writer_goes_on_with_an_old_log_and_both_versions_in_it_verify(g
     await log.close()
     assert verdict.word == "good", verdict.problems
     assert again_decided.word == "same", [each.problem for each in again_decided.partitions]
-    assert versions == {BLOCKS[generation][1][0][8:10], FORMAT_VERSION.to_bytes(2, "little")}
+    written = {version.to_bytes(2, "little") for version in (FORMAT_VERSION, FORMAT_VERSION_NAMED)}
+    assert versions == {BLOCKS[generation][1][0][8:10], *written}
 
 
 @every_generation

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import closing
+from typing import Any
 
 import aiohttp
 
@@ -22,7 +23,7 @@ async def _says_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWrit
 async def test_a_read_is_told_after_the_silence_of_reads_and_a_write_waits_longer() -> None:
     hangs = await asyncio.start_server(_says_nothing, "127.0.0.1", 0)
     side = f"http://127.0.0.1:{hangs.sockets[0].getsockname()[1]}"
-    silences = {"upstream_read_silence_ms": 200, "upstream_silence_ms": 60_000}
+    silences: dict[str, Any] = {"upstream_read_silence_ms": 200, "upstream_silence_ms": 60_000}
     async with serving(side, MemoryFeed(), **silences) as served, aiohttp.ClientSession(served.url) as client:
         paying = asyncio.create_task(client.post("/v1/transfers", json={}))
         async with asyncio.timeout(LIMIT_S), client.get("/v1/accounts/alice") as reply:

@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ from fanfold.api.close_codes import CloseCode
 from gateway.identity.access import MachineKey, MachineKeys, digest_of, new_key
 from gateway.identity.grants import Principal, grants_of
 from gateway.protocol.session import Session
-from gateway.protocol.session import SignIn as Wish
 from tests.gateway_server import Served, next_frame, serving
 from tests.tokens import AUDIENCE, ISSUER, Signer, claims, jwks, some
 from tests.wallet_stub import WalletStub
@@ -427,7 +427,7 @@ async def test_whoever_is_let_in_is_looked_at_by_what_counts_then(
                 return principal
 
             identity.who = then_changed  # type: ignore[method-assign]
-            await sign_in.find_out(Wish(0, token()))
+            await sign_in.find_out(partial(identity.who, token()), 0)
         assert opened.ended == code
         sign_in.end()
         assert not found.signed_in

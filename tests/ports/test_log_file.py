@@ -565,7 +565,7 @@ async def test_blocks_without_their_partition_count_are_refused(tmp_path: Path) 
         await FileLog.open(tmp_path, 1)
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"format": 2, "partitions": 1}', '{"format": 1, "partitions": "x"}'])
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"format": 3, "partitions": 1}', '{"format": 1, "partitions": "x"}'])
 async def test_a_partition_count_that_cannot_be_read_is_refused(tmp_path: Path, text: str) -> None:
     await write(tmp_path, block(0))
     (tmp_path / "log" / "meta.json").write_text(text)

@@ -35,7 +35,7 @@ class NginxServer(Server):
 
     def __init__(self, directory: Path, site: str, files: dict[str, bytes]) -> None:
         self._program = find_nginx()
-        self._directory = directory
+        self.directory = directory
         self._site = site
         self._files = files
         self.process = Process(directory / "nginx.log")
@@ -43,16 +43,16 @@ class NginxServer(Server):
 
     def start(self) -> None:
         for name, content in self._files.items():
-            (self._directory / name).write_bytes(content)
-        site = self._site.replace("{port}", str(self.port)).replace("{folder}", str(self._directory))
-        (self._directory / "site.conf").write_text(site)
-        config = self._directory / "nginx.conf"
-        config.write_text(_AROUND.format(folder=self._directory))
-        command = [self._program, "-p", str(self._directory), "-c", str(config)]
+            (self.directory / name).write_bytes(content)
+        site = self._site.replace("{port}", str(self.port)).replace("{folder}", str(self.directory))
+        (self.directory / "site.conf").write_text(site)
+        config = self.directory / "nginx.conf"
+        config.write_text(_AROUND.format(folder=self.directory))
+        command = [self._program, "-p", str(self.directory), "-c", str(config)]
         checked = subprocess.run([*command, "-t"], capture_output=True, text=True, check=False)
         if checked.returncode != 0:
             raise ServerFailed(f"the configuration is not taken:\n{checked.stderr}")
-        self.process.start(command, self._directory, {})
+        self.process.start(command, self.directory, {})
         try:
             self.process.wait_until(self._answers)
         except ServerFailed:

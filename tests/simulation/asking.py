@@ -13,6 +13,7 @@ from tests.simulation.dry_runs import DryRuns
 from tests.simulation.faults import Chaos
 from tests.simulation.meddling import Meddling
 from tests.simulation.processes import NOT_ANSWERED, World, WriteSide, ask, begin
+from tests.simulation.who_asked import WhoAsked
 from tests.unit.write_side.ledger.model.values import HOUR_US, SEVEN_DAYS_US, has_time
 from tests.unit.write_side.ledger.model.wallet import Wallet
 from write_side.contract.tell.answers import PENDING_STATUS, Answer
@@ -44,6 +45,7 @@ class Clients:
         self._dry_runs = DryRuns(wallet, self._asked)
         self._meddling = Meddling(wallet, chaos)
         self.batches = Batches()
+        self.who_asked = WhoAsked()
         self.rules = (self.batches.told, self._dry_runs.told, self._meddling.told, self._asked.door.told)
         self.reached: dict[int, int] = {}
         self._over: dict[Command, Answer] = {}
@@ -94,7 +96,9 @@ class Clients:
             return
         process = self._chaos.random.choice(alive)
         try:
-            [answer] = await ask(process.life, process.intake.submit([command]))
+            [answer] = await ask(
+                process.life, process.intake.submit([command], asked_by=self.who_asked.name([command]))
+            )
         except NOT_ANSWERED:
             return
         first = self._over[command]
@@ -148,7 +152,7 @@ class Clients:
         if self._chaos.strikes("late command", 0.1):
             await asyncio.sleep(self._chaos.random.uniform(0, 6.0))
         commands = [self._asked.door.read(each) if isinstance(each, Transfer) else each for each in request.commands]
-        asked = process.intake.submit(commands, request.mode)
+        asked = process.intake.submit(commands, request.mode, asked_by=self.who_asked.name(commands))
         if self._chaos.strikes("client leaves in the middle", LEAVES):
             await begin(process.life, asked, self._chaos.random.uniform(0, LEAVES_MAX_S))
             return False
@@ -194,7 +198,9 @@ class Clients:
         ):
             return
         try:
-            [answer] = await ask(process.life, process.intake.submit([changed]))
+            [answer] = await ask(
+                process.life, process.intake.submit([changed], asked_by=self.who_asked.name([changed]))
+            )
         except NOT_ANSWERED:
             return
         said = answer.document.get("code", answer.document["result"])

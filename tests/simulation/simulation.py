@@ -31,6 +31,7 @@ from tests.simulation.slow_reader import SlowReader, leaks_of
 from tests.simulation.watcher import Watcher
 from tests.unit.write_side.ledger.model.wallet import Wallet
 from tests.unit.write_side.ledger.rich_streams import ACCOUNTS
+from write_side.contract.block.block import decode
 from write_side.contract.log.log_memory import MemoryRecords
 
 CLIENTS = 8
@@ -143,6 +144,7 @@ class _Run:
     def _appended(self, partition: int, block: bytes) -> None:
         self.world.checked(partial(self.world.auditors[partition].appended, block))
         self.world.checked(self.clients.batches.at_end_of_block)
+        self.world.checked(partial(self.clients.who_asked.told, decode(block)))
 
     def _commands_at(self, partition: int, block: bytes, offset: int) -> Batch | None:
         if self.world.queues is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from write_side.contract.block import limits
 from write_side.contract.state.state import State
 from write_side.contract.tell.answers import Answer
 from write_side.intake.intake import Intake
+from write_side.ledger.commands.askers import Askers
 from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.commands.commands import Command, Mode
 from write_side.ledger.commands.step_batch import StepBatch
@@ -75,12 +76,35 @@ def try_out_without_the_holds(patch: Patch) -> None:
     patch.setattr(write_side.intake.dry_run, "_copy_pending", lambda *arguments: None)
 
 
+def name_the_one_before_where_records_are_gathered(patch: Patch) -> None:
+    """Who asked is a row late in what was gathered: each command has the name of the one before it."""
+    joined = Askers.joined
+
+    def late(parts: Iterable[tuple[int, Askers | None]]) -> Askers | None:
+        sizes = list(parts)
+        found = joined(sizes)
+        if found is None:
+            return None
+        total = sum(size for size, _ in sizes)
+        names = [found.names[run] for run in (found.first.searchsorted(np.arange(total), "right") - 1).tolist()]
+        return Askers.each([names[0], *names[:-1]])
+
+    patch.setattr(Askers, "joined", staticmethod(late))
+
+
+def forget_who_asked_on_the_way_through_the_queue(patch: Patch) -> None:
+    """A block names nobody."""
+    _decide_other_batches(patch, lambda batch: batch.asked_by(""))
+
+
 MISTAKES: tuple[Callable[[Patch], None], ...] = (
     keep_what_was_done_before_the_refusal,
     go_on_behind_the_refusal,
     send_what_stops_all_at_once,
     try_out_for_real,
     try_out_without_the_holds,
+    name_the_one_before_where_records_are_gathered,
+    forget_who_asked_on_the_way_through_the_queue,
 )
 
 

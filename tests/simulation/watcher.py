@@ -128,6 +128,9 @@ class Watcher:
         self.world.trace(f"watcher sent away {code}")
         self.leave()
 
+    def give_up(self) -> None:
+        raise AssertionError("nothing fails here")
+
     def flush(self) -> None:
         """Called by the hub, as a connection that can be written to."""
         frames, _ = self.session.outbox.take()

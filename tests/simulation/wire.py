@@ -120,6 +120,9 @@ class Wire(asyncio.Transport):
             self._paused = True
             self._connection.pause_writing()
 
+    def can_write_eof(self) -> bool:
+        return False
+
     def is_closing(self) -> bool:
         return self._closing or self.lost
 

@@ -20,7 +20,7 @@ from fanfold.api.requests import BATCH_BYTES_MAX, BATCH_LINES_MAX, BODY_BYTES_MA
 from fanfold.doors.answer import ARROW, NDJSON, Response, encode_line, encode_lines, malformed_document
 from fanfold.doors.batch_lines import asked_by, in_turns, lines_of
 from fanfold.doors.incoming import Incoming
-from fanfold.doors.request import Scope, media_type, read_body, read_headers
+from fanfold.doors.request import Scope, asker_of, media_type, read_body, read_headers
 from write_side.contract.tell.answers import Answer
 from write_side.contract.tell.done_lines import DoneLine
 from write_side.contract.words.position import joined_positions
@@ -53,8 +53,10 @@ class BatchIntake(Protocol):
         mode: Mode = Mode.CONTINUE,
         wait_s: float | None = None,
         runs: int | None = None,
+        asked_by: str = "",
     ) -> list[Answer]:
-        """One answer per command, in order, from the log; `wait_s`: how long to wait for those across partitions.
+        """One answer per command, in order, from the log; `wait_s`: how long to wait for those across partitions. asked_by: the
+        principal whose they are, "" for nobody.
 
         runs: how many of the first may be run; None: all. The others are told what became of them before, or that they were not.
 
@@ -62,11 +64,15 @@ class BatchIntake(Protocol):
         """
         ...
 
-    async def submit_plain(self, batch: CommandBatch, wait_s: float | None) -> list[Answer | DoneLine]:
+    async def submit_plain(
+        self, batch: CommandBatch, wait_s: float | None, asked_by: str = ""
+    ) -> list[Answer | DoneLine]:
         """The same for plain transfers that do not hang together, with most answers as the text that they are sent as."""
         ...
 
-    async def submit_batch(self, batch: CommandBatch, mode: Mode, wait_s: float | None) -> BatchOutcome:
+    async def submit_batch(
+        self, batch: CommandBatch, mode: Mode, wait_s: float | None, asked_by: str = ""
+    ) -> BatchOutcome:
         """The same for columns."""
         ...
 
@@ -100,30 +106,31 @@ class BatchDoor:
             )
         given = media_type(headers, NDJSON, ARROW)
         mode = _mode(scope.get("query_string", b""))
-        wait_s = wait_preference(scope["headers"])
+        wait_s, asked_by = wait_preference(scope["headers"]), asker_of(headers)
         body = await read_body(headers, incoming, bytes_max=BATCH_BYTES_MAX)
         if given == ARROW:
-            return await self._columns(body, mode, wait_s)
-        return await self._lines(body, mode, wait_s)
+            return await self._columns(body, mode, wait_s, asked_by)
+        return await self._lines(body, mode, wait_s, asked_by)
 
-    async def _lines(self, body: bytes, mode: Mode, wait_s: float | None) -> Response:
+    async def _lines(self, body: bytes, mode: Mode, wait_s: float | None, asked_by: str) -> Response:
         lines = lines_of(body)
         self._metrics.batch(len(lines))
         if mode is Mode.CONTINUE and (plain := await _plain(lines, body)) is not None:
-            return _told(await self._intake.submit_plain(plain, wait_s))
+            return _told(await self._intake.submit_plain(plain, wait_s, asked_by))
         items = await _parse(lines)
         commands = [item for item in items if not isinstance(item, dict)]
-        answers = await self._intake.submit(commands, mode, wait_s, _runs(items, mode)) if commands else []
+        runs = _runs(items, mode)
+        answers = await self._intake.submit(commands, mode, wait_s, runs, asked_by) if commands else []
         # All lines are there before the head is sent: the answer has one length, and its position stands before it.
         position = joined_positions({str(answer.document.get("position", "")) for answer in answers})
         return Response(200, NDJSON, await _render(items, iter(answers)), headers=position_headers(position))
 
-    async def _columns(self, body: bytes, mode: Mode, wait_s: float | None) -> Response:
+    async def _columns(self, body: bytes, mode: Mode, wait_s: float | None, asked_by: str) -> Response:
         batch = decode_arrow(body)
         if len(batch) > BATCH_LINES_MAX:
             raise Malformed("body_too_large", "body", f"must not have more than {BATCH_LINES_MAX} rows")
         self._metrics.batch(len(batch))
-        outcome = await self._intake.submit_batch(batch, mode, wait_s)
+        outcome = await self._intake.submit_batch(batch, mode, wait_s, asked_by)
         position = joined_positions(outcome.position.tolist())
         return Response(200, ARROW, outcome.encode(), headers=position_headers(position))
 

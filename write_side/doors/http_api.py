@@ -33,9 +33,9 @@ from fanfold.doors.incoming import Incoming
 from fanfold.doors.metrics import HttpMetrics
 from fanfold.doors.request import (
     COMMANDS_TAKE_NONE,
-    PRINCIPAL_NAME,
     Headers,
     Scope,
+    asker_of,
     media_type,
     named_by_path,
     read_body,
@@ -120,9 +120,11 @@ class _Doors:
         account = parse_account(named_by_path(scope, routes.OPEN_ACCOUNT))
         if scope["method"] == "PATCH":
             return await self._command(scope, incoming, partial(body_about, Change, account))
-        command = command_of(open_body(account, parse_object(await _body(read_headers(scope["headers"]), incoming))))
+        headers = read_headers(scope["headers"])
+        asked_by = asker_of(headers)
+        command = command_of(open_body(account, parse_object(await _body(headers, incoming))))
         try:
-            (answer,) = await self._intake.submit((command,))
+            (answer,) = await self._intake.submit((command,), asked_by=asked_by)
         except OutcomeUnknown:
             return problem("outcome_unknown", account=account)
         return _written(answer)
@@ -147,20 +149,20 @@ class _Doors:
     ) -> Response:
         refuse_query(scope.get("query_string", b""), COMMANDS_TAKE_NONE)
         headers = read_headers(scope["headers"])
-        wait_s = wait_preference(scope["headers"])
+        wait_s, asked_by = wait_preference(scope["headers"]), asker_of(headers)
         body = await _body(headers, incoming)
         key = headers.get(b"idempotency-key")
         asked: Asked | None = plain_transfer(body) if read is transfer_body and key is None else None
         dry_run = False
         if asked is None:
-            principal = headers.get(PRINCIPAL_NAME, b"").decode("latin-1") or PRINCIPAL
-            asked, dry_run = read(parse_object(body), None if key is None else key.decode("latin-1"), principal)
+            key_text = None if key is None else key.decode("latin-1")
+            asked, dry_run = read(parse_object(body), key_text, asked_by or PRINCIPAL)
         command = command_of(asked)
         try:
             if dry_run:
                 answer = await self._intake.dry_run(command)
                 return json_response(answer.status, answer.document, replayed_header(answer))
-            (answer,) = await self._intake.submit((command,), wait_s=wait_s)
+            (answer,) = await self._intake.submit((command,), wait_s=wait_s, asked_by=asked_by)
         except OutcomeUnknown:
             return problem("outcome_unknown", id=asked.id)
         return _written(answer)

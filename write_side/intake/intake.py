@@ -58,11 +58,13 @@ class Stopping(Exception):
 
 
 class _Routed(NamedTuple):
-    """home: the partition that decides it. command: with what the log knows of its subject. refusal: it is not to be asked."""
+    """home: the partition that decides it. command: with what the log knows of its subject. refusal: it is not to be asked.
+    asked_by: who asks, "" for nobody."""
 
     home: int
     command: Command
     refusal: Answer | None = None
+    asked_by: str = ""
 
 
 class Intake:
@@ -98,8 +100,12 @@ class Intake:
         mode: Mode = Mode.CONTINUE,
         wait_s: float | None = None,
         runs: int | None = None,
+        asked_by: str = "",
     ) -> list[Answer]:
         """Decide these commands and answer each, in order. Commands of one partition are decided in this order.
+
+        asked_by: the principal whose they are, by its name (`fanfold/api/grammar.py`), which goes into the log with them; "" for
+        nobody.
 
         runs: how many of the first may be run, where the mode is not `continue`; None: all. The others are not run, as behind or
         beside a line that was refused: what became of them before is told.
@@ -133,6 +139,8 @@ class Intake:
                 holds.setdefault(command.id, command)
             elif isinstance(command, Transfer | LegsTransfer):
                 made.setdefault(command.id, line.home)
+        if asked_by:
+            routed = [line._replace(asked_by=asked_by) for line in routed]
         if self._stopped_elsewhere.any:
             if len(routed) == 1 and (stopped := await self._stopped_for(routed[0], holds)) is not None:
                 raise stopped
@@ -151,19 +159,22 @@ class Intake:
             return await self._submit(routed, mode, until_s)
         return await self._in_turns(routed, until_s)
 
-    async def submit_batch(self, batch: CommandBatch, mode: Mode, wait_s: float | None) -> BatchOutcome:
+    async def submit_batch(
+        self, batch: CommandBatch, mode: Mode, wait_s: float | None, asked_by: str = ""
+    ) -> BatchOutcome:
         """The same for the columns of plain transfers, without a Python object a row."""
         if self._stopping:
             raise Stopping
+        batch = batch.asked_by(asked_by)
         until_s = self._until(wait_s)
         homes = batch.homes(self._partitions)
         if await self._go_singly(batch, homes):
-            return BatchOutcome.told(await self.submit(transfers_of(batch), mode, wait_s))
+            return BatchOutcome.told(await self.submit(transfers_of(batch), mode, wait_s, asked_by=asked_by))
         found = np.unique(homes)
         if mode is Mode.ATOMIC and found.size > 1:
             raise Malformed("batch_spans_partitions", "body", "has transfers of several partitions")
         if mode is Mode.STOP:
-            return await self._columns_in_order(batch, homes, until_s)
+            return await self._columns_in_order(batch, homes, until_s, asked_by)
         rows = {int(p): np.flatnonzero(homes == p) for p in found}
         parts = {p: batch.take(at).chained(mode) for p, at in rows.items()}
         decided = await self._decided({p: [part] for p, part in parts.items()})
@@ -172,14 +183,17 @@ class Intake:
         ]
         return BatchOutcome.gathered(list(rows.values()), outcomes)
 
-    async def submit_plain(self, batch: CommandBatch, wait_s: float | None) -> list[Answer | DoneLine]:
+    async def submit_plain(
+        self, batch: CommandBatch, wait_s: float | None, asked_by: str = ""
+    ) -> list[Answer | DoneLine]:
         """As `submit_batch` of transfers that do not hang together, each answered in full: most by the text that is sent."""
         if self._stopping:
             raise Stopping
+        batch = batch.asked_by(asked_by)
         until_s = self._until(wait_s)
         homes = batch.homes(self._partitions) if self._partitions > 1 else np.zeros(len(batch), np.int64)
         if await self._go_singly(batch, homes):
-            return list(await self.submit(transfers_of(batch), wait_s=wait_s))
+            return list(await self.submit(transfers_of(batch), wait_s=wait_s, asked_by=asked_by))
         found_at = {int(p): np.flatnonzero(homes == p) for p in np.unique(homes)} if self._partitions > 1 else {}
         if len(found_at) > 1:
             rows = {p: at.tolist() for p, at in found_at.items()}
@@ -224,7 +238,7 @@ class Intake:
 
     async def _dry_run(self, command: Command) -> Answer:
         [suspected] = await self._ahead.suspected([command])
-        home, routed, refusal = await self._routed(command, suspected)
+        home, routed, refusal, _ = await self._routed(command, suspected)
         if refusal is not None:
             return Answer(refusal.status, refusal.document | {"dry_run": True})
         for partition in self._touched(home, routed):
@@ -314,7 +328,7 @@ class Intake:
                 end = at + 1
                 while end < runs and self._hangs_on(routed[at], routed[end]):
                     end += 1
-                end = at + len(next(CommandBatch.of([line.command for line in routed[at:end]]).parts()))
+                end = at + len(next(_columns(routed[at:end]).parts()))
                 answers += await self._submit(routed[at:end], Mode.STOP, until_s)
                 at = end
         return answers
@@ -358,13 +372,13 @@ class Intake:
             for line in (first, other)
         )
 
-    async def _alone(self, home: int, command: Lone, until_s: float) -> Answer:
+    async def _alone(self, home: int, command: Lone, until_s: float, asked_by: str) -> Answer:
         """As `_submit` for one that comes by itself, without columns of its own."""
         lane = self._lanes[home]
         lane.outcomes.require()
         if lane.gathered >= GATHERED_MAX or lane.is_heavy:
             raise Overloaded
-        [answer] = await lane.outcomes.answers(await lane.add(command), (0,))
+        [answer] = await lane.outcomes.answers(await lane.add(command, asked_by=asked_by), (0,))
         return await self._ended(home, command, answer, until_s) if answer.status == PENDING_STATUS else answer
 
     async def _ended(self, home: int, command: Command, answer: Answer, until_s: float) -> Answer:
@@ -377,7 +391,7 @@ class Intake:
         if len(routed) == 1 and mode is Mode.CONTINUE and routed[0].refusal is None:
             command = routed[0].command
             if isinstance(command, Lone):
-                return [await self._alone(routed[0].home, command, until_s)]
+                return [await self._alone(routed[0].home, command, until_s, routed[0].asked_by)]
         by_partition: dict[int, list[int]] = {}
         answers: dict[int, Answer] = {}
         for i, line in enumerate(routed):
@@ -385,10 +399,7 @@ class Intake:
                 by_partition.setdefault(line.home, []).append(i)
             else:
                 answers[i] = line.refusal
-        batches = {
-            p: list(CommandBatch.of([routed[i].command for i in rows], mode).parts())
-            for p, rows in by_partition.items()
-        }
+        batches = {p: list(_columns([routed[i] for i in rows], mode).parts()) for p, rows in by_partition.items()}
         if mode is not Mode.CONTINUE and any(len(parts) > 1 for parts in batches.values()):
             raise Malformed(
                 "batch_too_large", "body", "is more than one block takes, and an atomic batch is decided in one"
@@ -429,7 +440,7 @@ class Intake:
         return {p: [future.result() for future in each] for p, each in futures.items()}
 
     async def _columns_in_order(
-        self, batch: CommandBatch, homes: npt.NDArray[np.int64], until_s: float
+        self, batch: CommandBatch, homes: npt.NDArray[np.int64], until_s: float, asked_by: str
     ) -> BatchOutcome:
         away = batch.is_away(self._partitions)
         cuts = np.flatnonzero((homes[1:] != homes[:-1]) | away[1:] | away[:-1]) + 1
@@ -437,7 +448,7 @@ class Intake:
         outcomes: list[BatchOutcome] = []
         for start, stop in itertools.pairwise(bounds):
             if outcomes and outcomes[-1].refused:
-                outcomes.append(await self._columns_not_run(batch.slice(start, len(batch)), until_s))
+                outcomes.append(await self._columns_not_run(batch.slice(start, len(batch)), until_s, asked_by))
                 break
             part = batch.slice(start, stop).chained(Mode.STOP)
             home = int(homes[start])
@@ -446,12 +457,17 @@ class Intake:
             outcomes.append(await outcome_columns(self._lanes[home].outcomes, decided, stop - start, until_s))
         return BatchOutcome.joined(outcomes)
 
-    async def _columns_not_run(self, batch: CommandBatch, until_s: float) -> BatchOutcome:
+    async def _columns_not_run(self, batch: CommandBatch, until_s: float, asked_by: str) -> BatchOutcome:
         """Rows behind a refused one: those that ran before, by whatever request, get their outcome again."""
         commands = transfers_of(batch)
-        routed = [await self._routed(command, False) for command in commands]
+        routed = [(await self._routed(command, False))._replace(asked_by=asked_by) for command in commands]
         with _unknown_behind(commands):
             return BatchOutcome.told(await self._none_run(routed, "not_run", until_s))
+
+
+def _columns(lines: Sequence[_Routed], mode: Mode = Mode.CONTINUE) -> CommandBatch:
+    """One line at least, all of one request, and so of one who asks."""
+    return CommandBatch.of([line.command for line in lines], mode).asked_by(lines[0].asked_by)
 
 
 @contextmanager

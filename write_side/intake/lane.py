@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from write_side.contract.block import limits
 from write_side.contract.log.log import LogFailed
+from write_side.ledger.commands.askers import Askers
 from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.commands.commands import OpenAccount, Transfer
 from write_side.ledger.commands.weights import lone_weight
@@ -41,12 +43,15 @@ class Overloaded(Exception):
 
 
 class _Gathered(NamedTuple):
+    """asked_by: of a lone command; a batch says it itself."""
+
     commands: CommandBatch | Lone
     size: int
     weight: int
     future: asyncio.Future[Decided]
     until_s: float
     """By the loop's time: one that has not left by then is not taken."""
+    asked_by: str = ""
 
 
 class _Left(NamedTuple):
@@ -99,20 +104,22 @@ class Lane:
         """Commands that were taken and have no outcome yet."""
         return self.gathered + sum(left.commands for left in self._in_flight.values())
 
-    def add(self, commands: CommandBatch | Lone, *, behind: int = 0) -> asyncio.Future[Decided]:
+    def add(self, commands: CommandBatch | Lone, *, behind: int = 0, asked_by: str = "") -> asyncio.Future[Decided]:
         """The future of their outcomes: from `first_row` of a block, one a command, in order.
 
-        behind: how many records of the same request go before: each may take `wait_s`.
+        behind: how many records of the same request go before: each may take `wait_s`. asked_by: who asked for a lone command, ""
+        for nobody; a batch says it itself.
 
         It raises Overloaded or PartitionUnavailable when they were not taken, OutcomeUnknown when they may have been.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Decided] = loop.create_future()
         if isinstance(commands, CommandBatch):
-            size, weight = len(commands), commands.weight()
+            size, weight = len(commands), limits.ASKER_ROW + commands.weight()
         else:
-            size, weight = 1, lone_weight(commands)
-        self._waiting.append(_Gathered(commands, size, weight, future, loop.time() + self._wait_s * (1 + behind)))
+            size, weight = 1, lone_weight(commands) + limits.ASKER_ROW + len(asked_by)
+        until_s = loop.time() + self._wait_s * (1 + behind)
+        self._waiting.append(_Gathered(commands, size, weight, future, until_s, asked_by))
         self.gathered += size
         self.gathered_bytes += weight
         if not self._scheduled:
@@ -212,15 +219,24 @@ def _columns(leaving: Sequence[_Gathered]) -> CommandBatch:
     """All of them in order; those that stand alone side by side become columns together."""
     batches: list[CommandBatch] = []
     lone: list[Lone] = []
+    names: list[str] = []
+
+    def together() -> None:
+        batches.append(replace(CommandBatch.of(lone), askers=Askers.each(names)))
+        lone.clear()
+        names.clear()
+
     for gathered in leaving:
         if isinstance(gathered.commands, CommandBatch):
             if lone:
-                batches.append(CommandBatch.of(lone))
-                lone = []
+                together()
             batches.append(gathered.commands)
         else:
             lone.append(gathered.commands)
-    return CommandBatch.concatenated([*batches, *([CommandBatch.of(lone)] if lone else [])])
+            names.append(gathered.asked_by)
+    if lone:
+        together()
+    return CommandBatch.concatenated(batches)
 
 
 def _failure(error: Exception) -> Exception:

@@ -255,7 +255,8 @@ class Writer:
             return taken
         pending, weight, fitting = self.state.pending, 0, 0
         for record in taken:
-            weight += 0 if record.batch is None else record.batch.weight(pending)
+            # Behind a record that names who asked, one that does not says so with a run of its own.
+            weight += 0 if record.batch is None else limits.ASKER_ROW + record.batch.weight(pending)
             if fitting and weight > limits.COMMANDS_BYTES_MAX:
                 break
             fitting += 1

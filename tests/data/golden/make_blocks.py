@@ -11,6 +11,8 @@ from __future__ import annotations
 import itertools
 import json
 from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +20,10 @@ import numpy as np
 
 from tests.unit.write_side.deciding import NOON_US, DecidingPartition, id_at, timeless_id
 from write_side.contract.words.atoms import NO_FLOOR, partition_of
-from write_side.contract.block.block import FORMAT_VERSION, Block, decode
+from write_side.contract.block.block import FORMAT_VERSION, FORMAT_VERSION_NAMED, Block, decode
 from write_side.contract.words.codes import Flag
 from write_side.contract.block.columns import SECTIONS, SECTIONS_OF_VERSION, ColumnType
+from write_side.ledger.commands.askers import Askers
 from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.commands.commands import (
     Capture,
@@ -40,16 +43,26 @@ from write_side.ledger.across.outstanding import messages_of_block
 from write_side.ledger.commands.step_batch import StepBatch
 
 FOLDER = Path(__file__).parent
-GENERATION = f"version-{FORMAT_VERSION}"
+GENERATION = f"version-{FORMAT_VERSION_NAMED}"
 WEEK_US = 7 * 24 * 3600 * 1_000_000
 
 
 USD = "USD/2"
+BatchOf = Callable[[Sequence[Command]], CommandBatch]
+NAMES = ("key:shop", "key:shop", "", "auth0|5f7c8ec7c33c6c004bbafe82", "anna@example.com")
 
 
-def golden_partitions() -> list[DecidingPartition]:
-    """Two partitions: the plain life of `_plain_life` in the second, then rich commands of every kind, and messages between the two."""
-    partitions = [DecidingPartition(0, 2), _plain_life()]
+def named(commands: Sequence[Command]) -> CommandBatch:
+    """By several in turn, some by nobody; what is asked for alone is by the first of them."""
+    names = [NAMES[row % len(NAMES)] for row in range(len(commands))]
+    return replace(CommandBatch.of(commands), askers=Askers.each(names))
+
+
+def golden_partitions(batch_of: BatchOf = CommandBatch.of) -> list[DecidingPartition]:
+    """Two partitions: the plain life of `_plain_life` in the second, then rich commands of every kind, and messages between the two.
+
+    batch_of: who asks for commands; nobody is named before version 4."""
+    partitions = [DecidingPartition(0, 2), _plain_life(batch_of)]
     clock = itertools.count(partitions[1].state.chained.created_at_us + 1)
     numbers = itertools.count(1_000)
     base_us = partitions[1].state.chained.created_at_us
@@ -59,7 +72,7 @@ def golden_partitions() -> list[DecidingPartition]:
 
     def run(partition: int, commands: list[Command], *, lose: int = 0) -> None:
         """Decide, and carry every message that follows, but for the first few."""
-        waiting: deque[tuple[int, CommandBatch | StepBatch]] = deque([(partition, CommandBatch.of(commands))])
+        waiting: deque[tuple[int, CommandBatch | StepBatch]] = deque([(partition, batch_of(commands))])
         while waiting:
             to, batch = waiting.popleft()
             block = partitions[to].decide_batch(batch, next(clock))
@@ -118,11 +131,15 @@ def golden_partitions() -> list[DecidingPartition]:
     return partitions
 
 
-def _plain_life() -> DecidingPartition:
+def _plain_life(batch_of: BatchOf) -> DecidingPartition:
     """Two epochs, plain transfers with every code they had first, every integer width, a cut-off that rose, a repeat."""
     partition = DecidingPartition(partition=1, partitions=2)
+
+    def decide(commands: Sequence[Command], at_us: int) -> None:
+        partition.decide_batch(batch_of(commands), at_us)
+
     partition.open_epoch(NOON_US)
-    partition.decide(
+    decide(
         [
             OpenAccount("alice", "USD/2", 0, "ann"),
             OpenAccount("dave", "USD/2", NO_FLOOR, ""),
@@ -135,7 +152,7 @@ def _plain_life() -> DecidingPartition:
         ],
         NOON_US + 1,
     )
-    partition.decide(
+    decide(
         [
             _transfer(3, "alice", "dave", 701),
             _transfer(2, "alice", "dave", 300),
@@ -152,7 +169,7 @@ def _plain_life() -> DecidingPartition:
     partition.open_epoch(NOON_US + 3)
     at_us = NOON_US + WEEK_US
     here = [name for name in (f"many-{n}" for n in range(600)) if partition_of(name, 2) == 1]
-    partition.decide(
+    decide(
         [
             *(OpenAccount(name, "USD/2", 0, "") for name in here),
             _transfer(1, "@world", "alice", 1, NOON_US - 1_000),
@@ -162,7 +179,7 @@ def _plain_life() -> DecidingPartition:
         ],
         at_us,
     )
-    partition.decide([_transfer(3, "@world", "alice", 10**18, at_us)], at_us + 1)
+    decide([_transfer(3, "@world", "alice", 10**18, at_us)], at_us + 1)
     return partition
 
 
@@ -192,11 +209,11 @@ def described(block: Block, version: int = FORMAT_VERSION) -> dict[str, Any]:
 
 
 def main() -> None:
-    for partition in golden_partitions():
+    for partition in golden_partitions(named):
         for sequence, data in enumerate(partition.blocks):
             path = FOLDER / f"{GENERATION}-partition-{partition.state.partition}-block-{sequence:02}.bin"
             path.write_bytes(data)
-            path.with_suffix(".json").write_text(json.dumps(described(decode(data))) + "\n")
+            path.with_suffix(".json").write_text(json.dumps(described(decode(data), FORMAT_VERSION_NAMED)) + "\n")
 
 
 if __name__ == "__main__":

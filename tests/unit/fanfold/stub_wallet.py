@@ -105,6 +105,7 @@ class StubWallet:
         mode: Mode = Mode.CONTINUE,
         wait_s: float | None = None,
         runs: int | None = None,
+        asked_by: str = "",
     ) -> list[Answer]:
         assert runs is None
         self.block += 1
@@ -116,10 +117,12 @@ class StubWallet:
             self._changed.notify_all()
         return answers
 
-    async def submit_plain(self, batch: CommandBatch, wait_s: float | None) -> list[Answer | DoneLine]:
+    async def submit_plain(
+        self, batch: CommandBatch, wait_s: float | None, asked_by: str = ""
+    ) -> list[Answer | DoneLine]:
         return list(await self.submit(transfers_of(batch), wait_s=wait_s))
 
-    async def submit_batch(self, batch: CommandBatch, mode: Mode, wait_s: float | None) -> Any:
+    async def submit_batch(self, batch: CommandBatch, mode: Mode, wait_s: float | None, asked_by: str = "") -> Any:
         raise NotImplementedError
 
     async def dry_run(self, command: Command) -> Answer:

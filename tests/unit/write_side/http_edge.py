@@ -89,6 +89,7 @@ class MemoryIntake:
         self.failure: Exception | None = None
         self.pending = False
         """Whether transfers of legs are under way when their answer is due."""
+        self.askers: list[str] = []
         self._terms: dict[str, OpenAccount] = {}
         self._posted: dict[str, int] = {}
         self._version: dict[str, int] = {}
@@ -103,6 +104,7 @@ class MemoryIntake:
         mode: Mode = Mode.CONTINUE,
         wait_s: float | None = None,
         runs: int | None = None,
+        asked_by: str = "",
     ) -> list[Answer]:
         if self.failure is not None:
             raise self.failure
@@ -115,16 +117,21 @@ class MemoryIntake:
             self.submissions.append(taken)
         self.modes.append(mode)
         self.waits.append(wait_s)
+        self.askers.append(asked_by)
         return [self._answer(command) for command in taken] + [
             _not_run(command, mode) for command in commands[len(taken) :]
         ]
 
-    async def submit_plain(self, batch: CommandBatch, wait_s: float | None) -> list[Answer | DoneLine]:
+    async def submit_plain(
+        self, batch: CommandBatch, wait_s: float | None, asked_by: str = ""
+    ) -> list[Answer | DoneLine]:
         # What a queue's other end would refuse must not get into one.
         CommandBatch.decode(batch.encode())
-        return list(await self.submit(transfers_of(batch), wait_s=wait_s))
+        return list(await self.submit(transfers_of(batch), wait_s=wait_s, asked_by=asked_by))
 
-    async def submit_batch(self, batch: CommandBatch, mode: Mode, wait_s: float | None) -> BatchOutcome:
+    async def submit_batch(
+        self, batch: CommandBatch, mode: Mode, wait_s: float | None, asked_by: str = ""
+    ) -> BatchOutcome:
         if self.failure is not None:
             raise self.failure
         # What a queue's other end would refuse must not get into one.
@@ -132,6 +139,7 @@ class MemoryIntake:
         self.batches.append(batch)
         self.modes.append(mode)
         self.waits.append(wait_s)
+        self.askers.append(asked_by)
         n = len(batch)
         return BatchOutcome(
             np.full(n, 201, np.uint16), np.full(n, "done", object), np.full(n, "0:1", object), np.zeros(n, np.bool_)

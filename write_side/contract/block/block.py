@@ -15,22 +15,32 @@ from blake3 import blake3
 
 from write_side.contract.block import limits
 from write_side.contract.block.arrow_sections import decode_arrow_sections
-from write_side.contract.block.columns import SECTIONS, SECTIONS_OF_VERSION, Columns, SectionMalformed
+from write_side.contract.block.columns import ASKERS, SECTIONS, SECTIONS_OF_VERSION, Columns, SectionMalformed
 from write_side.contract.block.limits import BODY_BYTES_MAX, PARTITIONS_MAX
 from write_side.contract.block.sections import decode_sections, encode_sections
 
 MAGIC: Final = b"FANFOLD\x1a"
 FORMAT_VERSION: Final = 3
-"""What is written. Blocks of every version before it are read for ever (`columns.SECTIONS_OF_VERSION`)."""
+"""What is written, byte for byte as ever, where nobody is named who asked. Blocks of every version before it are read for ever
+(`columns.SECTIONS_OF_VERSION`)."""
+FORMAT_VERSION_NAMED: Final = 4
+"""What is written where somebody is named: software of before reads on for as long as nobody is."""
+FORMAT_VERSION_MAX: Final = max(SECTIONS_OF_VERSION)
 PLAIN_COLUMNS_SINCE: Final = 3
 _FIELDS: Final = struct.Struct("<8sHHHHQQ32sqqq16sQ")
+_VERSION: Final = slice(8, 10)
 HASH_BYTES: Final = 32
 HEADER_BYTES: Final = _FIELDS.size + HASH_BYTES
 ZERO_HASH: Final = bytes(HASH_BYTES)
+_NOBODY: Final[Columns] = {"outcome": ()}
 
 
 class Undecodable(ValueError):
     """These bytes are not a whole, undamaged block of a known format."""
+
+
+class NewerFormat(Undecodable):
+    """They say that they are a block of a later format than this release knows."""
 
 
 class Header(NamedTuple):
@@ -74,6 +84,7 @@ class Block(NamedTuple):
     links: dict[str, Any]
     details: dict[str, Any]
     conditions: dict[str, Any]
+    askers: dict[str, Any]
 
 
 def encode(
@@ -99,7 +110,7 @@ def encode(
         raise ValueError(f"a body of {len(body)} bytes is over the limit: whoever made it has not kept `limits.py`")
     fields = _FIELDS.pack(
         MAGIC,
-        FORMAT_VERSION,
+        FORMAT_VERSION_NAMED if len(sections.get(ASKERS.name, _NOBODY)["outcome"]) else FORMAT_VERSION,
         partitions,
         partition,
         forgets,
@@ -118,6 +129,25 @@ def encode(
 def frame_length(data: bytes | memoryview, at: int = 0) -> int:
     """Bytes of the block that claims to start at `at`. The hash is not looked at. Raises Undecodable."""
     return HEADER_BYTES + int(_fields(data, at)[-1])
+
+
+def is_newer(data: bytes | memoryview) -> bool:
+    """Whether these bytes begin with a whole block of a later format than this release knows: its header, which all formats
+    share, says so, and its hash holds. So they are no half of an append, and nothing about them is broken."""
+    if len(data) < HEADER_BYTES:
+        return False
+    fields = _FIELDS.unpack_from(data)
+    end = HEADER_BYTES + fields[-1]
+    if fields[0] != MAGIC or fields[1] <= FORMAT_VERSION_MAX or fields[-1] > BODY_BYTES_MAX or end > len(data):
+        return False
+    view = memoryview(data)
+    hasher = blake3(view[: _FIELDS.size]).update(view[HEADER_BYTES:end])
+    return hasher.digest() == bytes(view[_FIELDS.size : HEADER_BYTES])
+
+
+def is_named(data: bytes) -> bool:
+    """Whether a block that was encoded here names who asked."""
+    return int.from_bytes(data[_VERSION], "little") >= FORMAT_VERSION_NAMED
 
 
 def read_header(data: bytes | memoryview) -> Header:
@@ -161,6 +191,10 @@ def _fields(data: bytes | memoryview, at: int) -> tuple[Any, ...]:
     if len(data) - at < HEADER_BYTES:
         raise Undecodable("the header is cut")
     fields = _FIELDS.unpack_from(data, at)
+    if fields[0] == MAGIC and fields[1] > FORMAT_VERSION_MAX:
+        raise NewerFormat(
+            f"it says that it is of format version {fields[1]}, and this release of fanfold reads 1 to {FORMAT_VERSION_MAX}"
+        )
     if fields[0] != MAGIC or fields[1] not in SECTIONS_OF_VERSION:
         raise Undecodable("not a block of a known format version")
     if fields[2] and not fields[3] < fields[2] <= PARTITIONS_MAX:

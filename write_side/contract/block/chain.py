@@ -9,9 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
-from write_side.contract.block.block import ZERO_HASH, Block, Header, Undecodable, decode, read_header
+from write_side.contract.block.block import (
+    ZERO_HASH,
+    Block,
+    Header,
+    NewerFormat,
+    Undecodable,
+    decode,
+    read_header,
+)
 
 T = TypeVar("T")
 
@@ -35,14 +43,20 @@ class Skip(StrEnum):
     OTHER_PREVIOUS = "other_previous"
 
 
+_RESTORE: Final = "Restore the log from a replica or a backup, run `fanfold verify`, then start again."
+START_NEWER: Final = (
+    "A newer release has written it, and most likely nothing is damaged: start that release again, for no release before it can "
+    "go on with this log."
+)
+
+
 class ChainBroken(Exception):
     """The log itself is damaged or has a hole: nothing behind this record can be trusted, so the partition stops here."""
 
-    def __init__(self, partition: int, sequence: int, what: str) -> None:
+    def __init__(self, partition: int, sequence: int, what: str, then: str = _RESTORE) -> None:
         super().__init__(
             f"partition {partition} stops before block {sequence}: {what}. Blocks before it are good; no balance that was "
-            "shown is wrong. Restore the log from a replica or a backup, run `fanfold verify`, then start "
-            "again."
+            f"shown is wrong. {then}"
         )
         self.partition = partition
         self.sequence = sequence
@@ -82,6 +96,9 @@ def _judged(
 ) -> T | Skip:
     try:
         found = read(data)
+    except NewerFormat as newer:
+        what = f"a record cannot be read ({newer})"
+        raise ChainBroken(partition, head.sequence + 1, what, START_NEWER) from newer
     except Undecodable as error:
         raise ChainBroken(partition, head.sequence + 1, f"a record cannot be read ({error})") from error
     return rule(partition, head, header_of(found)) or found

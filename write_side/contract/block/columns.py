@@ -188,6 +188,14 @@ CONDITIONS: Final = Section(
         Column("if_available", _S, np.int64),  # NOT_TOLD for none
     ),
 )
+ASKERS: Final = Section(
+    14,
+    "askers",
+    (
+        Column("outcome", _U, np.int64),  # row in outcomes, rising: of a command, the first of those that one asked for
+        Column("name", _T),  # of the principal; "" for nobody
+    ),
+)
 FLAGS_MASK: Final = np.int64(0xFFFFFFFF)
 """Flags in the low half of their word, this process's asset number in the high half."""
 
@@ -206,10 +214,11 @@ SECTIONS: Final = (
     LINKS,
     DETAILS,
     CONDITIONS,
+    ASKERS,
 )
 Sections: Final = numbers_of({section.name: section.number for section in SECTIONS})
 """Their numbers, for compiled loops."""
-SECTIONS_OF_VERSION: Final = {1: 5, 2: len(SECTIONS), 3: len(SECTIONS)}
+SECTIONS_OF_VERSION: Final = {1: 5, 2: 13, 3: 13, 4: 14}
 """How many of them a block of a format version may have."""
 
 

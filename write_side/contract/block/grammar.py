@@ -7,11 +7,14 @@ So whoever looks for the rows of an outcome by binary search finds exactly those
 
 from __future__ import annotations
 
+import itertools
+import re
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from fanfold.api.grammar import PRINCIPAL
 from fanfold.api.malformed import Malformed
 from write_side.contract.block.block import Block
 from write_side.contract.block.columns import FLAGS_MASK
@@ -82,6 +85,9 @@ def _legs_of(kind: Kind, code: Code) -> tuple[int, int]:
 
 
 CARRIED: Final = _carried()
+_LAST_ASKED: Final = np.uint8(Kind.CHANGE)
+"""Kinds up to this one are of commands; those behind it follow from what the log has."""
+_ASKER: Final = re.compile(rf"{PRINCIPAL}\Z", re.ASCII)
 UNASKED: Final = np.array([kind in (Kind.EXPIRE, Kind.TIMEOUT) for kind in range(max(Kind) + 1)])
 """Kinds that no command asked for: they have no place in the queue."""
 
@@ -152,6 +158,17 @@ def are_pending_legs(counts, pending):  # type: ignore[no-untyped-def]
     return leg == pending.size
 
 
+@njit_borrowing
+def are_commands(rows, kind):  # type: ignore[no-untyped-def]
+    """Whether these rows of outcomes rise, and each is of a command that somebody can have asked for."""
+    least = np.int64(0)
+    for row in rows:
+        if row < least or row >= kind.size or kind[row] > _LAST_ASKED:
+            return False
+        least = row + 1
+    return True
+
+
 def grammar_fault(block: Block) -> str | None:
     """What is wrong with the block by itself, or None."""
     outcomes, repeats = block.outcomes, block.repeats
@@ -162,7 +179,7 @@ def grammar_fault(block: Block) -> str | None:
     columns = OutcomeColumns(outcomes["kind"], outcomes["code"], outcomes["back"], outcomes["row"])
     repeated = RepeatColumns(repeats["outcome"], repeats["sequence"], repeats["row"])
     fault = walk(block.header.sequence, columns, block.entries["outcome"], block.legs["outcome"], repeated)
-    return FAULTS[fault] if fault else _rows_fault(block) or _terms_fault(block.accounts)
+    return FAULTS[fault] if fault else _rows_fault(block) or _terms_fault(block.accounts) or _askers_fault(block)
 
 
 def _rows_fault(block: Block) -> str | None:
@@ -201,4 +218,18 @@ def _terms_fault(opened: dict[str, Any]) -> str | None:
             parse_asset(asset)
     except Malformed as error:
         return f"the terms of an account are malformed ({error.code})"
+    return None
+
+
+def _askers_fault(block: Block) -> str | None:
+    """What is wrong with who asked, or None. There is one way to say it, so that what is decided again has the same bytes."""
+    first, names = block.askers["outcome"], block.askers["name"]
+    if not len(first):
+        return None
+    if not are_commands(first, block.outcomes["kind"]):
+        return "who asked is not told of commands, in order"
+    if not names[0] or not all(_ASKER.match(name) for name in set(names) if name):
+        return "the name of who asked is malformed"
+    if any(one == other for one, other in itertools.pairwise(names)):
+        return "who asked is told twice"
     return None

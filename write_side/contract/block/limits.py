@@ -20,7 +20,7 @@ from write_side.contract.words.position import PARTITIONS_MAX as PARTITIONS_MAX
 RECORD_BYTES_MAX: Final = 16 * 1024 * 1024
 """One record of any log and of any queue. A Kafka topic is made with it, far below the 100 MB a broker takes as one request."""
 FRAME_BYTES: Final = 64 * 1024
-"""Of a block beside its rows: header, and heads and codes of 13 sections."""
+"""Of a block beside its rows: header, and heads and codes of 14 sections."""
 DUE_BYTES_MAX: Final = 2 * 1024 * 1024
 """What time decides at the beginning of a block (`gathered.py`); what does not fit follows in the next."""
 COMMANDS_BYTES_MAX: Final = RECORD_BYTES_MAX - FRAME_BYTES - DUE_BYTES_MAX
@@ -49,7 +49,10 @@ LINK_ROW: Final = 18
 PENDING_ROW: Final = 80  # outcome 2, id 16, what 8, five times and sequences of 8, and nine small ones
 PENDING_LEG_ROW: Final = 56  # pending 4, key 16, four numbers of 8, step 1, partition 2
 STEP_ROW: Final = 23  # outcome 2, three small ones, partition 2, sequence 8, time 8
+ASKER_ROW: Final = 6  # outcome 2, text 4
 SECTION_ROWS_MAX: Final = RECORD_BYTES_MAX // ENTRY_ROW
 """Of a section, whatever is stored of them: entries and steps are the smallest rows that come by themselves."""
 ACCOUNT_BYTES_MAX: Final = 64
 """Of an account's id."""
+ASKER_BYTES_MAX: Final = 255
+"""Of the name of who asked."""

@@ -1,8 +1,8 @@
 """A run of blocks decoded side by side, without a Python object a block: the columns of all of them behind each other.
 
-Only what most blocks of a wallet are is taken so: *plain* blocks of format 3, each the next of the one before it by the chain
-rule, of one epoch, that forget no ids and open no system accounts. What comes behind them whoever reads takes block by block
-(`block.decode`, `chain.judge`), which knows what to say of it.
+Only what most blocks of a wallet are is taken so: *plain* blocks of formats 3 and 4, each the next of the one before it by the
+chain rule, of one epoch, that forget no ids and open no system accounts. What comes behind them whoever reads takes block by
+block (`block.decode`, `chain.judge`), which knows what to say of it.
 """
 
 from __future__ import annotations

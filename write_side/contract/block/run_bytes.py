@@ -1,4 +1,4 @@
-"""The bytes of blocks of format 3, passed over in compiled loops: where frames, sections and columns lie, and what is in them.
+"""The bytes of blocks of formats 3 and 4, passed over in compiled loops: where frames, sections and columns lie, what is in them.
 
 Nothing is trusted: no length, width or end of a text is used before it was compared with where the block ends. `run.py` says
 what is made of it.
@@ -11,9 +11,18 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from write_side.contract.block.block import HASH_BYTES, HEADER_BYTES, MAGIC, PLAIN_COLUMNS_SINCE
-from write_side.contract.block.columns import ACCOUNTS, ENTRIES, SECTIONS, Column, ColumnType
-from write_side.contract.block.limits import ACCOUNT_BYTES_MAX, BODY_BYTES_MAX, PARTITIONS_MAX, SECTION_ROWS_MAX
+from write_side.contract.block.block import FORMAT_VERSION_MAX, HASH_BYTES, HEADER_BYTES, MAGIC, PLAIN_COLUMNS_SINCE
+from write_side.contract.block.columns import (
+    ACCOUNTS,
+    ASKERS,
+    ENTRIES,
+    SECTIONS,
+    SECTIONS_OF_VERSION,
+    Column,
+    ColumnType,
+)
+from write_side.contract.block.limits import BODY_BYTES_MAX, PARTITIONS_MAX, SECTION_ROWS_MAX
+from write_side.contract.block.run_texts import are_askers, are_names, is_utf8, unsigned
 from write_side.contract.block.sections import CONSTANT, HEAD, ID_BYTES
 from write_side.contract.compiled.compiled import njit, njit_inlined
 
@@ -21,12 +30,15 @@ Int64s = npt.NDArray[np.int64]
 
 HASH_AT: Final = HEADER_BYTES - HASH_BYTES
 _MAGIC: Final = np.int64(int.from_bytes(MAGIC, "little"))
-_VERSION: Final = PLAIN_COLUMNS_SINCE
+_PLAIN_SINCE: Final = PLAIN_COLUMNS_SINCE
+_VERSION_MAX: Final = FORMAT_VERSION_MAX
+_LAST_SECTION: Final = np.array([SECTIONS_OF_VERSION.get(version, 0) for version in range(_VERSION_MAX + 1)], np.int64)
+"""By version the last section that a block may have."""
 _HEAD_BYTES: Final = HEAD.size
 NUMBERS: Final = len(SECTIONS) + 1
 _ACCOUNTS: Final = ACCOUNTS.number
-_ACCOUNT_COLUMNS: Final = len(ACCOUNTS.columns)
 _ENTRIES: Final = ENTRIES.number
+_ASKERS: Final = ASKERS.number
 _UNSIGNED, _SIGNED, _TEXT, _ID = 1, 2, 3, 4
 _KIND: Final = {ColumnType.UNSIGNED: _UNSIGNED, ColumnType.SIGNED: _SIGNED, ColumnType.TEXT: _TEXT, ColumnType.ID: _ID}
 
@@ -55,16 +67,8 @@ SEQUENCE, CONSUMED_TO, CREATED_AT_US, HEADER_WORDS = 0, 1, 2, 3
 
 
 @njit_inlined
-def _unsigned(data, at, width):  # type: ignore[no-untyped-def]
-    value = np.int64(0)
-    for i in range(width):
-        value |= np.int64(data[at + i]) << np.int64(8 * i)
-    return value
-
-
-@njit_inlined
 def _word(data, at):  # type: ignore[no-untyped-def]
-    return _unsigned(data, at, 8)
+    return unsigned(data, at, 8)
 
 
 @njit(cache=True, nogil=True)
@@ -72,10 +76,10 @@ def find_frames(data, starts):  # type: ignore[no-untyped-def]
     at = n = 0
     while at + HEADER_BYTES <= data.size:
         version, partitions, partition, forgets = (
-            _unsigned(data, at + 8, 2), _unsigned(data, at + 10, 2), _unsigned(data, at + 12, 2), _unsigned(data, at + 14, 2),
+            unsigned(data, at + 8, 2), unsigned(data, at + 10, 2), unsigned(data, at + 12, 2), unsigned(data, at + 14, 2),
         )  # fmt: skip
         body = _word(data, at + 104)
-        if _word(data, at) != _MAGIC or not 1 <= version <= _VERSION or not 0 <= body <= BODY_BYTES_MAX:
+        if _word(data, at) != _MAGIC or not 1 <= version <= _VERSION_MAX or not 0 <= body <= BODY_BYTES_MAX:
             break
         if forgets > 1 or (partitions and not partition < partitions <= PARTITIONS_MAX):
             break
@@ -85,28 +89,6 @@ def find_frames(data, starts):  # type: ignore[no-untyped-def]
         n += 1
         starts[n] = at
     return n + 1
-
-
-@njit(cache=True, nogil=True)
-def _is_utf8(data, at, end):  # type: ignore[no-untyped-def]
-    """RFC 3629, 4: the well-formed byte sequences."""
-    while at < end:
-        first = data[at]
-        if first < 0x80:
-            at += 1
-            continue
-        more = 1 if 0xC2 <= first <= 0xDF else 2 if 0xE0 <= first <= 0xEF else 3 if 0xF0 <= first <= 0xF4 else 0
-        if more == 0 or at + more >= end:
-            return False
-        low = 0xA0 if first == 0xE0 else 0x90 if first == 0xF0 else 0x80
-        high = 0x9F if first == 0xED else 0x8F if first == 0xF4 else 0xBF
-        if not low <= data[at + 1] <= high:
-            return False
-        for k in range(2, more + 1):
-            if not 0x80 <= data[at + k] <= 0xBF:
-                return False
-        at += more + 1
-    return True
 
 
 @njit(cache=True, nogil=True)
@@ -134,43 +116,13 @@ def _section_end(data, at, end, number, rows, columns):  # type: ignore[no-untyp
         if kind == _TEXT:
             last, texts = np.int64(0), place + stored * width
             for row in range(stored):
-                ends = _unsigned(data, place + row * width, width)
-                if ends < last or texts + ends > end or not _is_utf8(data, texts + last, texts + ends):
+                ends = unsigned(data, place + row * width, width)
+                if ends < last or texts + ends > end or not is_utf8(data, texts + last, texts + ends):
                     return np.int64(-1)
                 last = ends
             place += last
         place += stored * width
     return place if place <= end else np.int64(-1)
-
-
-@njit_inlined
-def _size_of_numbers(code, rows):  # type: ignore[no-untyped-def]
-    return (np.int64(1) if code & CONSTANT else rows) << (code & 3)
-
-
-@njit_inlined
-def _is_name_byte(byte, is_first):  # type: ignore[no-untyped-def]
-    if 48 <= byte <= 57 or 65 <= byte <= 90 or 97 <= byte <= 122:
-        return True
-    return not is_first and (byte == 95 or byte == 46 or byte == 58 or byte == 45)
-
-
-@njit(cache=True, nogil=True)
-def _are_names(data, codes, rows):  # type: ignore[no-untyped-def]
-    """Whether all accounts of a section, looked at before, have the ids of accounts that a client may open (`atoms.py`)."""
-    at = codes + _ACCOUNT_COLUMNS + _size_of_numbers(np.int64(data[codes]), rows)
-    code = np.int64(data[codes + 1])
-    width, stored = np.int64(1) << (code & 3), np.int64(1) if code & CONSTANT else rows
-    start, texts = np.int64(0), at + stored * width
-    for row in range(stored):
-        end = _unsigned(data, at + row * width, width)
-        if not 1 <= end - start <= ACCOUNT_BYTES_MAX:
-            return False
-        for place in range(start, end):
-            if not _is_name_byte(data[texts + place], place == start):
-                return False
-        start = end
-    return True
 
 
 @njit(cache=True, nogil=True)
@@ -179,7 +131,7 @@ def _read_texts(data, at, code, rows, places):  # type: ignore[no-untyped-def]
     width, stored = np.int64(1) << (code & 3), np.int64(1) if code & CONSTANT else rows
     start, texts = np.int64(0), at + stored * width
     for row in range(stored):
-        end = _unsigned(data, at + row * width, width)
+        end = unsigned(data, at + row * width, width)
         places[row, 0], places[row, 1] = texts + start, texts + end
         start = end
     for row in range(stored, rows):
@@ -201,9 +153,10 @@ def scan(data, starts, columns, follows, previous, entries_max, sections, rows):
         sections[i, :], rows[i, :] = 0, 0
         if entries >= entries_max or end - start < HEADER_BYTES:
             return i
-        if _word(data, start) != _MAGIC or _unsigned(data, start + 8, 2) != _VERSION:
+        version = unsigned(data, start + 8, 2)
+        if _word(data, start) != _MAGIC or version < _PLAIN_SINCE or version > _VERSION_MAX:
             return i
-        if _unsigned(data, start + 10, 2) != follows[0] or _unsigned(data, start + 12, 4) != follows[1]:
+        if unsigned(data, start + 10, 2) != follows[0] or unsigned(data, start + 12, 4) != follows[1]:
             return i
         if _word(data, start + 16) != follows[2] or _word(data, start + 24) != sequence + 1:
             return i
@@ -220,8 +173,8 @@ def scan(data, starts, columns, follows, previous, entries_max, sections, rows):
         while at < end:
             if at + _HEAD_BYTES > end:
                 return i
-            number, count = np.int64(data[at]), _unsigned(data, at + 2, 4)
-            if number <= last or number >= columns.shape[0] or columns[number, 0] == 0:
+            number, count = np.int64(data[at]), unsigned(data, at + 2, 4)
+            if number <= last or number > _LAST_SECTION[version] or columns[number, 0] == 0:
                 return i
             if data[at + 1] != columns[number, 0] or count < 1 or count > SECTION_ROWS_MAX:
                 return i
@@ -232,7 +185,9 @@ def scan(data, starts, columns, follows, previous, entries_max, sections, rows):
             if at < 0:
                 return i
             last = number
-        if rows[i, _ACCOUNTS] and not _are_names(data, sections[i, _ACCOUNTS], rows[i, _ACCOUNTS]):
+        if rows[i, _ACCOUNTS] and not are_names(data, sections[i, _ACCOUNTS], rows[i, _ACCOUNTS]):
+            return i
+        if rows[i, _ASKERS] and not are_askers(data, sections[i, _ASKERS], rows[i, _ASKERS]):
             return i
         entries += rows[i, _ENTRIES] + rows[i, _ACCOUNTS]
         sequence, consumed_to, created_at_us = sequence + 1, _word(data, start + 64), _word(data, start + 72)
@@ -248,13 +203,13 @@ def _read_column(data, at, kind, code, rows, out):  # type: ignore[no-untyped-de
             out[row] = np.int64(data[at + row * step])
     elif width == 2:
         for row in range(rows):
-            out[row] = _unsigned(data, at + row * step, 2)
+            out[row] = unsigned(data, at + row * step, 2)
     elif width == 4:
         for row in range(rows):
-            out[row] = _unsigned(data, at + row * step, 4)
+            out[row] = unsigned(data, at + row * step, 4)
     else:
         for row in range(rows):
-            out[row] = _unsigned(data, at + row * step, 8)
+            out[row] = unsigned(data, at + row * step, 8)
     if kind == _SIGNED and width < 8:
         shift = np.int64(64 - 8 * width)
         for row in range(rows):

@@ -1,7 +1,8 @@
 """The folder of a file log: who owns it, how many partitions it has, and where its segments are.
 
 <data>/lock                                    flock of the writing process, its process id inside
-<data>/log/meta.json                           format and partition count, written once
+<data>/log/meta.json                           format and partition count, written once; and the format once more, before the
+                                               first block that names who asked
 <data>/log/p00000/<first offset>.segment       frames, one after the other; the next segment starts where this one ends
 <data>/log/p00000/begin.json                   where the partition begins, once segments before that were trimmed away
 <data>/log/p00000/begin.spare                  room that a trim of a full disk writes over and renames to begin.json
@@ -17,6 +18,7 @@ import fcntl
 import json
 import os
 import re
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -26,7 +28,12 @@ from write_side.contract.block.limits import PARTITIONS_MAX
 from write_side.contract.log.log import LogDamaged, LogFailed
 
 FORMAT: Final = 1
+FORMAT_NAMED: Final = 2
+"""Blocks may be of format version 4. A release that does not know it refuses the folder by this number; by the blocks alone it
+would take those at the end for half of an append, and cut them off."""
 SUFFIX: Final = ".segment"
+_META: Final = "meta.json"
+_noting: Final = threading.Lock()
 _BEGIN: Final = "begin.json"
 _SPARE: Final = "begin.spare"
 _SPARE_BYTES: Final = 512
@@ -197,19 +204,37 @@ def _in_use(data: Path, holder: str, is_trimmed: bool, trims: bool) -> str:
 
 def recorded_partitions(data: Path) -> int | None:
     """The partition count that the log was made with; None when there is no log yet. Raises LogFailed."""
-    path = log_folder(data) / "meta.json"
     try:
-        meta = json.loads(path.read_bytes())
-        if meta["format"] != FORMAT or not 1 <= meta["partitions"] <= PARTITIONS_MAX:
-            raise ValueError
-        return int(meta["partitions"])
+        return _recorded(log_folder(data) / _META)[0]
     except FileNotFoundError:
         return None
+
+
+def _recorded(path: Path) -> tuple[int, int]:
+    """Partition count and format. Raises OSError, LogFailed."""
+    try:
+        meta = json.loads(path.read_bytes())
+        if meta["format"] not in (FORMAT, FORMAT_NAMED) or not 1 <= meta["partitions"] <= PARTITIONS_MAX:
+            raise ValueError
+        return int(meta["partitions"]), int(meta["format"])
     except (ValueError, KeyError, TypeError):
         raise LogFailed(
             f"{path} does not say the format and the partition count in the way this version writes it. Nothing was changed. "
             "Restore the file from a backup, or use the version of fanfold that wrote it."
         ) from None
+
+
+def note_named(log: Path) -> None:
+    """Say durably, before the first block that names who asked is written, that such blocks may be there. log: the folder that
+    has `meta.json`. Of any thread. Raises OSError, LogFailed."""
+    with _noting:
+        partitions, form = _recorded(log / _META)
+        if form != FORMAT_NAMED:
+            _record(log / _META, partitions, FORMAT_NAMED)
+
+
+def _record(path: Path, partitions: int, form: int) -> None:
+    write_durably(path, json.dumps({"format": form, "partitions": partitions}).encode() + b"\n")
 
 
 def prepare_folder(data: Path, partitions: int | None) -> int:
@@ -234,14 +259,12 @@ def prepare_folder(data: Path, partitions: int | None) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         if any(path.stat().st_size for path in folder.glob("*.segment")):
             raise LogFailed(
-                f"{folder} holds blocks, but {log_folder(data) / 'meta.json'} is missing. Nothing was changed. Restore "
+                f"{folder} holds blocks, but {log_folder(data) / _META} is missing. Nothing was changed. Restore "
                 "that file from a backup; it holds the partition count."
             )
         with segment_path(folder, 0).open("ab") as file:
             os.fsync(file.fileno())
         sync_folder(folder)
     sync_folder(data)
-    write_durably(
-        log_folder(data) / "meta.json", json.dumps({"format": FORMAT, "partitions": partitions}).encode() + b"\n"
-    )
+    _record(log_folder(data) / _META, partitions, FORMAT)
     return partitions

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from write_side.contract.block.block import HEADER_BYTES, MAGIC, Undecodable, frame_length, read_header
+from write_side.contract.block.block import HEADER_BYTES, MAGIC, Undecodable, frame_length, is_newer, read_header
+from write_side.contract.block.chain import START_NEWER
 from write_side.contract.block.run import frame_starts
 from write_side.contract.log.frames import Frames
 from write_side.contract.log.log import LogDamaged, Record
@@ -119,6 +120,12 @@ def _good_of(run: Sequence[Record], starts: list[int], size: int) -> int:
 
 def _refuse_unless_torn(path: Path, descriptor: int, bad: int, size: int) -> None:
     data = memoryview(_pread_whole(descriptor, size - bad, bad))
+    if is_newer(data):
+        raise SegmentDamaged(
+            f"{path}, byte {bad}: a block is of a later format than this release of fanfold knows. Nothing was changed, and what "
+            f"was acknowledged is there. {START_NEWER}",
+            bad,
+        )
     behind = _frame_behind(data)
     if behind is not None:
         raise SegmentDamaged(

@@ -14,10 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from write_side.contract.block.block import Undecodable
+from write_side.contract.block.block import Undecodable, is_named
 from write_side.contract.log.log import LogDamaged, LogFailed, LogUnsynced, Trimmed
 from write_side.contract.log.log_file_folder import (
     keep_spare,
+    note_named,
     record_trimmed,
     segment_offsets,
     segment_path,
@@ -59,6 +60,7 @@ class PartitionFiles:
         self._segment_bytes = segment_bytes
         self._sync = sync
         self._descriptor = -1
+        self._noted = False
 
     def open_at(self, offset: int) -> OpenSegment:
         """The segment that an offset lies in, the last one for `end` and beyond, to be read and closed. From any thread, beside a
@@ -142,6 +144,9 @@ class PartitionFiles:
 
     def append(self, frame: bytes) -> int:
         """Write and sync one frame; returns its offset. Raises OSError, LogUnsynced; then nothing more may be appended."""
+        if not self._noted and is_named(frame):
+            note_named(self.folder.parent)
+            self._noted = True
         if self.end > self.firsts[-1] and self.end + len(frame) > self.firsts[-1] + self._segment_bytes:
             self._begin_segment()
         offset, place = self.end, self.end - self.firsts[-1]

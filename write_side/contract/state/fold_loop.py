@@ -12,7 +12,7 @@ from write_side.contract.block.columns import (
     PENDING,
     Sections,
 )
-from write_side.contract.block.grammar import are_pending_legs, rows_rise, walk
+from write_side.contract.block.grammar import are_commands, are_pending_legs, rows_rise, walk
 from write_side.contract.block.limits import OUTCOMES_MAX
 from write_side.contract.block.loop_columns import EntryColumns, OutcomeColumns, PendingColumns, RepeatColumns
 from write_side.contract.block.run import place_of
@@ -67,6 +67,7 @@ class RunColumns(NamedTuple):
     link_ids: Int64s
     details: Int64s
     conditions: Int64s
+    askers: Int64s
 
 
 class HeldState(NamedTuple):
@@ -123,6 +124,7 @@ def _is_well_formed(run, i, outcomes, entries):  # type: ignore[no-untyped-def]
         and rows_rise(run.links[0, at[Sections.links] : end[Sections.links]], outcomes.kind.size, 1)
         and rows_rise(run.details[0, at[Sections.details] : end[Sections.details]], outcomes.kind.size, 1)
         and rows_rise(run.conditions[0, at[Sections.conditions] : end[Sections.conditions]], g_end - g, 1)
+        and are_commands(run.askers[0, at[Sections.askers] : end[Sections.askers]], outcomes.kind)
         and are_pending_legs(
             run.pending[LEGS_COUNTED, p:p_end],
             run.pending_legs[0, at[Sections.pending_legs] : end[Sections.pending_legs]],

@@ -17,6 +17,7 @@ from fanfold.api.malformed import Malformed
 from write_side.contract.block.block import Header
 from write_side.contract.block.columns import (
     ACCOUNTS,
+    ASKERS,
     CONDITIONS,
     DETAILS,
     ENTRIES,
@@ -176,7 +177,7 @@ def _columns(run: PlainRun) -> RunColumns:
         pending=pending.numbers, pending_ids=pending.ids.view(np.int64), logged=np.ascontiguousarray(logged),
         pending_legs=legs.numbers, pool=pool, steps=steps.numbers, taken=np.ascontiguousarray(steps.numbers[1:].T),
         links=links.numbers, link_ids=links.ids.view(np.int64), details=run.rows(DETAILS).numbers,
-        conditions=run.rows(CONDITIONS).numbers,
+        conditions=run.rows(CONDITIONS).numbers, askers=run.rows(ASKERS).numbers,
     )  # fmt: skip
 
 

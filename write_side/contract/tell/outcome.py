@@ -126,6 +126,15 @@ class Outcome(NamedTuple):
         return None if at is None else self.of.block.links["id"][at].tobytes()
 
     @property
+    def asked_by(self) -> str:
+        """Who asked for it, "" where nobody is named: what follows from a command, or from time, has no asker of its own."""
+        askers = self.of.block.askers
+        if not len(askers["outcome"]) or self.kind > Kind.CHANGE:
+            return ""
+        at = int(askers["outcome"].searchsorted(self.row, "right")) - 1
+        return "" if at < 0 else str(askers["name"][at])
+
+    @property
     def note(self) -> tuple[str, str]:
         """Reference and metadata (JSON), "" where the client gave none."""
         details = self.of.block.details

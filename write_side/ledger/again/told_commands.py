@@ -22,6 +22,7 @@ from write_side.contract.words.codes import NOT_REMEMBERED, Code, Kind
 from write_side.ledger.again.block_accounts import BlockAccounts
 from write_side.ledger.again.told_chains import told_chains
 from write_side.ledger.again.untold import CannotTell, Untold
+from write_side.ledger.commands.askers import Askers
 from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.commands.commands import ANY_AVAILABLE, ANY_VERSION
 from write_side.ledger.commands.details import NO_ASSET, Details
@@ -89,9 +90,16 @@ class _Telling:
         batch = CommandBatch(
             kind=np.array(self._kind, np.uint8), ids=self._ids, debit=pa.array(self._debit, pa.utf8()),
             credit=pa.array(self._credit, pa.utf8()), amount=self._amount, asset=self._asset, assets=list(self._numbers),
-            owner=pa.array(self._owner, pa.utf8()), chain=chain, details=details,
+            owner=pa.array(self._owner, pa.utf8()), chain=chain, details=details, askers=self._askers(),
         )  # fmt: skip
         return ToldCommands(batch, *self._fingerprints(details, chain))
+
+    def _askers(self) -> Askers | None:
+        told = self._block.askers
+        first, names = np.searchsorted(self._row, told["outcome"]), told["name"]
+        if len(first) and first[0]:
+            return Askers(np.concatenate(([0], first)), ("", *names))
+        return Askers(first, tuple(names)) if len(first) else None
 
     def _number(self, asset: str) -> int:
         return self._numbers.setdefault(asset, len(self._numbers))

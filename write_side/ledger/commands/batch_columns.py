@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from write_side.ledger.commands.askers import Askers
 from write_side.ledger.commands.details import Details
 
 Int64s = npt.NDArray[np.int64]
@@ -22,6 +23,7 @@ class CommandColumns:
 
     chain int32[n]: lines that hang together have a number of their own, positive when all or none of them is to be done, negative
     when a refusal stops those behind it, 0 for a line by itself; they lie side by side.  details: None when none has any.
+    askers: None where nobody is named who asked.
     """
 
     kind: npt.NDArray[np.uint8]
@@ -34,6 +36,7 @@ class CommandColumns:
     owner: pa.Array
     chain: npt.NDArray[np.int32]
     details: Details | None = None
+    askers: Askers | None = None
 
     def __len__(self) -> int:
         return len(self.kind)

@@ -20,6 +20,7 @@ from write_side.contract.block import limits
 from write_side.contract.state.state import string_keys
 from write_side.contract.words.atoms import WORLD
 from write_side.contract.words.codes import Kind
+from write_side.ledger.commands.askers import RUN_BYTES_MAX, Askers
 from write_side.ledger.commands.batch_columns import CommandColumns
 from write_side.ledger.commands.commands import (
     LEGS_MAX,
@@ -46,7 +47,7 @@ from write_side.ledger.commands.records import (
     read_streams,
     write_streams,
 )
-from write_side.ledger.commands.weights import command_weight, command_weights, first_fitting
+from write_side.ledger.commands.weights import TEXT_ENDS, command_weight, command_weights, first_fitting
 
 if TYPE_CHECKING:
     from write_side.contract.state.pending import PendingTable
@@ -71,6 +72,8 @@ _SCHEMA: Final = pa.schema(
 )
 _SCHEMAS: Final = {b"commands-2": _SCHEMA, b"commands-1": pa.schema(list(_SCHEMA)[:-1])}
 """By mark: records of the version before have no chains and no details."""
+_ASKERS: Final = b"askers"
+"""In the metadata: a release that does not know it decides the commands all the same, and names nobody."""
 _DETAILS: Final = pa.schema(
     [
         ("row", pa.int64()),
@@ -146,7 +149,7 @@ class CommandBatch(CommandColumns):
             credit=pa.concat_arrays([batch.credit for batch in batches]),
             amount=np.concatenate([batch.amount for batch in batches]), asset=np.concatenate(moved), assets=list(numbers),
             owner=pa.concat_arrays([batch.owner for batch in batches]), chain=np.concatenate(chains),
-            details=Details.concatenated(details),
+            details=Details.concatenated(details), askers=_joined_askers(batches),
         )  # fmt: skip
 
     def weight(self, pending: PendingTable | None = None) -> int:
@@ -158,9 +161,10 @@ class CommandBatch(CommandColumns):
         if self.weight() <= limits.COMMANDS_BYTES_MAX:
             yield self
             return
-        weights, at = command_weights(self), 0
+        weights, at = command_weights(self) + (TEXT_ENDS if self.details is None else 0), 0
+        bytes_max = limits.COMMANDS_BYTES_MAX - (0 if self.askers is None else RUN_BYTES_MAX)
         while at < len(self):
-            end = at + first_fitting(weights[at:], limits.COMMANDS_BYTES_MAX)
+            end = at + first_fitting(weights[at:], bytes_max)
             yield self.slice(at, end)
             at = end
 
@@ -172,6 +176,7 @@ class CommandBatch(CommandColumns):
             credit=self.credit.slice(start, size), amount=self.amount[start:stop], asset=self.asset[start:stop],
             assets=self.assets, owner=self.owner.slice(start, size), chain=self.chain[start:stop],
             details=None if self.details is None else self.details.slice(start, stop),
+            askers=None if self.askers is None else self.askers.slice(start, stop),
         )  # fmt: skip
 
     def take(self, rows: npt.NDArray[np.intp]) -> CommandBatch:
@@ -181,12 +186,16 @@ class CommandBatch(CommandColumns):
         return CommandBatch(
             kind=self.kind[rows], ids=self.ids[rows], debit=self.debit.take(at), credit=self.credit.take(at),
             amount=self.amount[rows], asset=self.asset[rows], assets=self.assets, owner=self.owner.take(at),
-            chain=self.chain[rows],
+            chain=self.chain[rows], askers=None if self.askers is None else self.askers.take(rows),
         )  # fmt: skip
 
     def chained(self, mode: Mode) -> CommandBatch:
         """The same commands as one chain, where the mode makes one."""
         return replace(self, chain=np.full(len(self), _CHAIN_OF_MODE[mode], np.int32))
+
+    def asked_by(self, name: str) -> CommandBatch:
+        """The same commands, all of them asked for by one; by nobody for `""`."""
+        return replace(self, askers=Askers.one(name)) if name or self.askers is not None else self
 
     def homes(self, partitions: int) -> npt.NDArray[np.int64]:
         """The partition that decides each of these plain transfers, int64[n]."""
@@ -208,9 +217,12 @@ class CommandBatch(CommandColumns):
         return found[0], found[1]
 
     def encode(self) -> bytes:
-        """The record of the command queue: an Arrow IPC stream of one batch, the asset names in its metadata; behind it, where
-        there are any, a stream of the details and one of their legs."""
-        schema = _SCHEMA.with_metadata({**_SCHEMA.metadata, b"assets": "\n".join(self.assets).encode()})
+        """The record of the command queue: an Arrow IPC stream of one batch, the asset names in its metadata, and who asked where
+        somebody is named; behind it, where there are any, a stream of the details and one of their legs."""
+        said = {**_SCHEMA.metadata, b"assets": "\n".join(self.assets).encode()}
+        if self.askers is not None:
+            said[_ASKERS] = self.askers.encode()
+        schema = _SCHEMA.with_metadata(said)
         arrays = [
             pa.array(self.kind),
             id_array(self.ids),
@@ -260,6 +272,7 @@ class CommandBatch(CommandColumns):
             asset=np.array(asset.to_numpy()), assets=[] if assets == [""] else assets, owner=owner,
             chain=np.array(chain[0].to_numpy()) if chain else np.zeros(len(kind), np.int32),
             details=_decode_details(*rest) if rest else None,
+            askers=None if (askers := commands.metadata.get(_ASKERS)) is None else Askers.decode(askers, len(kind)),
         )  # fmt: skip
         check(batch)
         if batch.weight() > limits.COMMANDS_BYTES_MAX:
@@ -277,6 +290,12 @@ def _renumbered(chain: npt.NDArray[np.int32], above: int) -> npt.NDArray[np.int3
     begins = np.concatenate(([True], chain[1:] != chain[:-1]))
     numbers: npt.NDArray[np.int32] = (np.sign(chain) * (np.cumsum(begins) + above)).astype(np.int32)
     return numbers
+
+
+def _joined_askers(batches: Sequence[CommandBatch]) -> Askers | None:
+    if all(batch.askers is None for batch in batches):
+        return None
+    return Askers.joined((len(batch), batch.askers) for batch in batches)
 
 
 def _decode_details(rows: Stream, legs: Stream) -> Details:

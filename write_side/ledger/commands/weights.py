@@ -87,7 +87,7 @@ _PROCESS_LEGS_MAX: Final = 2 * LEGS_MAX
 MESSAGE_BYTES_MAX: Final = _ANSWER + _PROCESS_LEGS_MAX * (_ANSWER_LEG + _ANSWER_STEP) + LEGS_MAX * _HOLD_LEG
 """The heaviest message: an answer that ends the capture of a hold with the most legs."""
 _STEP_KIND: Final = np.uint8(Kind.STEP)
-_TEXT_ENDS: Final = 3 * 2 * 4
+TEXT_ENDS: Final = 3 * 2 * 4
 """Where the three texts of a row begin and end in their columns."""
 
 
@@ -100,6 +100,8 @@ def command_weights(batch: CommandColumns, pending: PendingTable | None = None) 
         leg_bytes = np.where(batch.chain[details.row] > 0, _CHAINED_LEG, _LEG_BYTES[kind])
         found[details.row] = _ORDER + _text_bytes(details.reference, details.metadata)
         found[details.row] += leg_bytes * np.maximum(legs, _legs_of_holds(kind, details.other, pending))
+    if batch.askers is not None:
+        found[batch.askers.first] += batch.askers.weights()
     return found
 
 
@@ -107,14 +109,15 @@ def command_weight(batch: CommandColumns, pending: PendingTable | None = None) -
     """Of all of them. Those of plain transfers and openings are not looked at one by one."""
     if batch.details is not None:
         return int(command_weights(batch, pending).sum())
-    return PLAIN_BYTES * len(batch) + int(batch.debit.nbytes + batch.credit.nbytes + batch.owner.nbytes)
+    asked = 0 if batch.askers is None else int(batch.askers.weights().sum())
+    return PLAIN_BYTES * len(batch) + int(batch.debit.nbytes + batch.credit.nbytes + batch.owner.nbytes) + asked
 
 
 def lone_weight(command: OpenAccount | Transfer) -> int:
     """Of one command that is not a row of columns yet: never less than its share of `command_weight` will be."""
     if isinstance(command, OpenAccount):
-        return PLAIN_BYTES + _TEXT_ENDS + len(command.account) + len(command.owner.encode())
-    return PLAIN_BYTES + _TEXT_ENDS + len(command.debit) + len(command.credit)
+        return PLAIN_BYTES + TEXT_ENDS + len(command.account) + len(command.owner.encode())
+    return PLAIN_BYTES + TEXT_ENDS + len(command.debit) + len(command.credit)
 
 
 def step_weights(batch: StepColumns, pending: PendingTable | None = None) -> Int64s:

@@ -38,7 +38,7 @@ def compile_ahead() -> None:
         (0, [Transfer(away, near, far, 1, "USD/2"), Hold(hold, (Leg(near, -1, "USD/2"), Leg(far, 1, "USD/2")))]),
     )
     waiting: deque[tuple[int, CommandBatch | StepBatch]] = deque(
-        (p, CommandBatch.of(commands)) for p, commands in rounds
+        (p, CommandBatch.of(commands).asked_by("somebody")) for p, commands in rounds
     )
     while waiting:
         to, batch = waiting.popleft()

@@ -14,6 +14,7 @@ from write_side.contract.state.state import State
 from write_side.contract.state.texts import Joined
 from write_side.contract.words.atoms import NO_FLOOR, TRANSIT, WORLD
 from write_side.contract.words.codes import REFUSALS, Code, Kind
+from write_side.ledger.commands.askers import Askers
 from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.commands.commands import ANY_AVAILABLE, ANY_VERSION
 from write_side.ledger.commands.details import Details
@@ -49,9 +50,20 @@ def sections_of(state: State, gathered: Gathered, output: used.Output, counts: I
         first = _named(decided[repeated, used.REPEAT_SEQUENCE :], ("sequence", "row"))
         sections["repeats"] = {"outcome": repeated} | first
     sections |= _told_again(gathered, code, available)
+    if gathered.batch.askers is not None:
+        sections["askers"] = _asked(gathered, gathered.batch.askers)
     if counts[used.TAPE]:
         sections |= _taped(tape[: counts[used.TAPE]])
     return sections
+
+
+def _asked(gathered: Gathered, askers: Askers) -> dict[str, Any]:
+    """Who asked, from the first outcome on that somebody is named of."""
+    begin = 0 if askers.names[0] else 1
+    return {
+        "outcome": np.flatnonzero(gathered.client >= 0)[askers.first[begin:]],
+        "name": askers.names[begin:],
+    }
 
 
 def _taped(tape: Int64s) -> Sections:

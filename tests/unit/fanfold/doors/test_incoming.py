@@ -6,6 +6,8 @@ import asyncio
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 from fanfold.api.requests import BATCH_BYTES_MAX, BODY_BYTES_MAX
@@ -19,7 +21,7 @@ from fanfold.doors.incoming import (
     Incoming,
 )
 from fanfold.doors.metrics import HttpMetrics
-from fanfold.doors.request import Scope, read_body
+from fanfold.doors.request import PRINCIPAL_NAME, Scope, read_body
 
 MIB = bytes(1024 * 1024)
 
@@ -47,7 +49,7 @@ class OneDoor:
 class Client:
     """One request. What it sends arrives when its application asks for it."""
 
-    def __init__(self, door: OneDoor, path: str = "/read") -> None:
+    def __init__(self, door: OneDoor, path: str = "/read", whose: str | None = None) -> None:
         self.status: int | None = None
         self._arriving: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         scope = {
@@ -57,7 +59,7 @@ class Client:
             "raw_path": path.encode(),
             "query_string": b"",
             "root_path": "",
-            "headers": [],
+            "headers": [] if whose is None else [(PRINCIPAL_NAME, whose.encode())],
         }
         self.task = asyncio.create_task(door.app(scope, self._arriving.get, self._send))
 
@@ -82,8 +84,8 @@ async def taken(queue: asyncio.Queue[Any]) -> None:
         await asyncio.sleep(0)
 
 
-async def unfinished(door: OneDoor, count: int) -> list[Client]:
-    clients = [Client(door) for _ in range(count)]
+async def unfinished(door: OneDoor, count: int, whose: str | None = None) -> list[Client]:
+    clients = [Client(door, whose=whose) for _ in range(count)]
     for client in clients:
         await client.sends(*[MIB] * 7, MIB[:-1], more=True)
     return clients
@@ -101,6 +103,38 @@ async def test_bodies_one_byte_short_of_their_end_are_kept_up_to_the_budget_and_
     kept = LARGE_BODIES_BYTES_MAX // BATCH_BYTES_MAX
     assert statuses == [200] * kept + [503] * (200 - kept)
     assert (door.budget.small_bytes, door.budget.large_bytes) == (0, 0)
+
+
+async def test_one_who_sends_many_large_bodies_slowly_keeps_nobody_elses_out() -> None:
+    door = OneDoor()
+    slow = await unfinished(door, 20, "mallory")
+    assert door.budget.large_bytes <= LARGE_BODIES_BYTES_MAX // 2
+    other, nobody = await unfinished(door, 1, "anna"), await unfinished(door, 1)
+    door.go.set()
+    for client in (*other, *nobody, *slow):
+        await client.sends(b"x", more=False)
+        await client.task
+    assert [client.status for client in (*other, *nobody)] == [200, 200]
+    assert {client.status for client in slow} == {200, 503}
+    assert (door.budget.small_bytes, door.budget.large_bytes) == (0, 0)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3 * SMALL_BODY_BYTES_MAX)), max_size=40))
+def test_whatever_grows_and_ends_the_rooms_hold_what_is_kept_and_no_more(steps: list[tuple[int, int]]) -> None:
+    budget = Budget(8 * SMALL_BODY_BYTES_MAX, 4 * SMALL_BODY_BYTES_MAX)
+    held, whose = [0] * 6, ["a", "a", "b", "b", None, None]
+    for body, after in steps:
+        if budget.move(held[body], after, whose[body]):
+            held[body] = after
+        else:
+            assert after > held[body]
+        assert (
+            budget.large_bytes == sum(each for each in held if each > SMALL_BODY_BYTES_MAX) <= 4 * SMALL_BODY_BYTES_MAX
+        )
+        assert budget.small_bytes + budget.large_bytes == sum(held) <= 8 * SMALL_BODY_BYTES_MAX
+    for body, before in enumerate(held):
+        assert budget.move(before, 0, whose[body])
+    assert (budget.small_bytes, budget.large_bytes, budget._all._by_key, budget._large._by_key) == (0, 0, {}, {})
 
 
 async def test_small_requests_are_answered_while_large_ones_hold_all_that_they_may() -> None:

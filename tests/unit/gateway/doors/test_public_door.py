@@ -23,6 +23,7 @@ from gateway.proxy.asgi import Message, Receive, Scope, Send
 from gateway.settings import GatewaySettings
 from gateway.wiring import build_gateway
 from read_side.feed.feed_memory import MemoryFeed
+from read_side.feed.kept_once_memory import MemoryKeptOnce
 
 SECRET = "s3cr3t-token"
 OWN = (
@@ -88,7 +89,7 @@ async def test_every_answer_of_every_address_is_nobodys_frame_and_no_script(auth
     keys.write_text('{"keys": []}')
     settings = GatewaySettings(auth=auth, api_keys=str(keys) if auth == "tokens" else "", access_log="off")
     side = one_app([], [(b"content-type", b"application/json")])
-    gateway = build_gateway(settings, side, side, MemoryFeed(), CollectorRegistry(), 1)
+    gateway = build_gateway(settings, side, side, MemoryFeed(), CollectorRegistry(), 1, kept_once=MemoryKeptOnce())
     await gateway.open()
     for method, target in REQUESTS:
         path, _, query = target.partition("?")
@@ -193,7 +194,7 @@ async def test_a_page_of_a_listed_origin_may_read_that_something_failed(monkeypa
     shop = "https://shop.example"
     settings = GatewaySettings(allowed_origins=shop, access_log="off")
     side = one_app([], [])
-    gateway = build_gateway(settings, side, side, MemoryFeed(), CollectorRegistry(), 1)
+    gateway = build_gateway(settings, side, side, MemoryFeed(), CollectorRegistry(), 1, kept_once=MemoryKeptOnce())
     monkeypatch.setattr(gateway._front, "_proxy", _fails)
     for origin, allowed in ((shop, [shop.encode()]), ("https://evil.example", [])):
         sent = await _asked(gateway.app, {"path": "/v1/accounts/a", "headers": [(b"origin", origin.encode())]})
@@ -227,7 +228,7 @@ async def test_who_asked_is_written_down_and_what_they_showed_for_it_never(
     key = add_key(keys, "shop", ["*=read"])
     settings = GatewaySettings(auth="tokens", api_keys=str(keys))
     side = one_app([], [(b"content-type", b"application/json")])
-    gateway = build_gateway(settings, side, side, MemoryFeed(), CollectorRegistry(), 1)
+    gateway = build_gateway(settings, side, side, MemoryFeed(), CollectorRegistry(), 1, kept_once=MemoryKeptOnce())
     await gateway.open()
     path = "/v1/accounts/alice"
     query = f"access_token={key}".encode()

@@ -17,6 +17,7 @@ from gateway.identity.grants import (
     documents_of,
     grant_of_text,
     grants_of,
+    text_of_grant,
 )
 
 ACCOUNTS = st.from_regex(r"[a-c][a-c.]{0,3}", fullmatch=True)
@@ -126,3 +127,93 @@ def test_grants_are_written_as_they_are_read() -> None:
 def test_a_name_fits_a_header_and_a_line(name: Any) -> None:
     with pytest.raises(BadGrants):
         check_name(name)
+
+
+OWNERS = {"alice": "anna", "bobby": "bob", "nobodys": None}
+
+
+def owning(*texts: str) -> Principal:
+    return of(*texts).knowing(OWNERS)
+
+
+@pytest.mark.parametrize(
+    ("grants", "right", "account", "may"),
+    [
+        (["@owner:anna=read"], Right.READ, "alice", True),
+        (["@owner:anna=read"], Right.DEBIT, "alice", False),
+        (["@owner:anna=read"], Right.READ, "bobby", False),
+        (["@owner:anna=read"], Right.READ, "nobodys", False),
+        (["@owner:anna=read"], Right.READ, "not looked up", False),
+        (["@owner:anna=read"], Right.READ, "@world", False),
+        (["@owner:ann=read"], Right.READ, "alice", False),
+        (["@owner:*=read"], Right.READ, "not looked up", True),
+        (["@owner:anna=read", "alice=debit"], Right.DEBIT, "alice", True),
+    ],
+)
+def test_a_grant_over_an_owner_is_over_what_is_known_to_be_theirs(
+    grants: list[str], right: Right, account: str, may: bool
+) -> None:
+    assert owning(*grants).may(right, account) is may
+
+
+def test_a_grant_may_say_both_a_name_and_an_owner() -> None:
+    anna = Principal("anna", grants_of([{"accounts": "al*", "owner": "anna", "rights": ["read"]}]))
+    assert anna.knowing(OWNERS).may(Right.READ, "alice")
+    assert not anna.knowing({"cash": "anna"}).may(Right.READ, "cash")
+
+
+@pytest.mark.parametrize(
+    ("grants", "owner", "may"),
+    [
+        (["alice=open"], None, True),
+        (["alice=open"], "anna", False),
+        (["ali*=open"], "bob", False),
+        (["*=open"], "bob", True),
+        (["@owner:*=open"], "bob", True),
+        (["@owner:anna=open"], "anna", True),
+        (["@owner:anna=open"], "bob", False),
+        (["@owner:anna=open"], None, False),
+        (["alice=open", "@owner:anna=debit"], "anna", False),
+        (["bob=open", "@owner:anna=read"], "anna", False),
+    ],
+)
+def test_an_account_is_opened_for_somebody_only_where_a_grant_says_so(
+    grants: list[str], owner: str | None, may: bool
+) -> None:
+    assert of(*grants).may_open("alice", owner) is may
+
+
+def test_who_has_rights_over_an_owner_does_not_have_them_over_everybody() -> None:
+    all_of_anna = owning("@owner:anna=read,debit,credit,open,freeze", "*=system")
+    assert not all_of_anna.reads_everything
+    assert not all_of_anna.may_everything
+    assert not all_of_anna.may_all_with(Right.READ, "al")
+    assert all_of_anna.may_all_with(Right.READ, "al", "anna")
+    assert not all_of_anna.may_all_with(Right.READ, "al", "bob")
+    assert all_of_anna.may_somewhere(Right.DEBIT)
+    assert all_of_anna.owners == {"anna"}
+    assert of("@owner:*=read", "*=debit").owners == frozenset()
+
+
+@pytest.mark.parametrize("owner", ["", " anna", "anna ", "ann\x00a", "a" * 256, 7, None, ["anna"]])
+def test_an_owner_that_no_account_can_have_is_refused(owner: Any) -> None:
+    with pytest.raises(BadGrants):
+        grants_of([{"owner": owner, "rights": ["read"]}])
+
+
+def test_grants_over_owners_are_written_as_they_are_read() -> None:
+    written = [
+        {"owner": "anna", "rights": ["read"]},
+        {"accounts": "al*", "owner": "bob", "rights": ["debit", "read"]},
+        {"accounts": "*", "rights": ["credit"]},
+    ]
+    assert documents_of(grants_of(written)) == written
+    assert [text_of_grant(each) for each in written] == ["@owner:anna=read", "@owner:bob al*=debit,read", "*=credit"]
+    assert grant_of_text("@owner:a=b=read") == grants_of([{"owner": "a=b", "rights": ["read"]}])[0]
+    for bad in (
+        {"rights": ["read"]},
+        {"owner": "anna", "rights": ["system"]},
+        {"owner": "anna", "rights": ["read"], "x": 1},
+    ):
+        with pytest.raises(BadGrants):
+            grants_of([bad])

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fanfold.doors.shared_room import SharedRoom
 from gateway.limits.addresses import NOBODY, address_key
-from gateway.limits.counts import Counts, SharedRoom
+from gateway.limits.counts import Counts
 from gateway.limits.terms import Limits
 from gateway.streams.stream_places import StreamPlaces
 

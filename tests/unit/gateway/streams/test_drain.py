@@ -30,6 +30,9 @@ class Fails:
     def send_away(self, code: CloseCode, after_ms: int) -> None:
         raise RuntimeError
 
+    def give_up(self) -> None:
+        raise RuntimeError
+
 
 def gateway_of(streams: int) -> tuple[VirtualGateway, list[Wire]]:
     gateway = VirtualGateway(STREAM_TERMS._replace(connections_max=streams + 1))

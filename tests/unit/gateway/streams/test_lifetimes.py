@@ -31,6 +31,10 @@ class Client:
         self.session = Session(10) if session is None else session
         self.heard: list[dict[str, Any]] = []
         self.away: list[tuple[CloseCode, int]] = []
+        self.given_up = 0
+
+    def give_up(self) -> None:
+        self.given_up += 1
 
     def flush(self) -> None:
         frames, _ = self.session.outbox.take()
@@ -264,9 +268,10 @@ def test_a_stream_that_fails_takes_no_goodbye_from_the_others_and_no_stop_from_t
     broken.send_away = fail  # type: ignore[method-assign]
     gateway.lifetimes.end_all()
     assert whole.away == [(CloseCode.RESTARTING, 500)]
+    assert (broken.given_up, whole.given_up) == (1, 0)
 
 
-def test_a_stream_that_fails_takes_no_heartbeat_from_the_others() -> None:
+def test_a_stream_that_fails_is_closed_and_takes_no_heartbeat_from_the_others() -> None:
     gateway = Gateway()
     broken, whole = gateway.greeted(), gateway.greeted()
 
@@ -275,4 +280,6 @@ def test_a_stream_that_fails_takes_no_heartbeat_from_the_others() -> None:
 
     broken.flush = fail  # type: ignore[method-assign]
     gateway.pass_ms(3_000)
+    assert (broken.given_up, whole.given_up) == (1, 0), "or nobody would look at it any more"
+    assert gateway.lifetimes.streams == [whole]
     assert len(heartbeats(whole)) >= 1

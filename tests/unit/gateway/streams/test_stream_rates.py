@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import time
+from collections.abc import Sequence
+from functools import partial
 
 from prometheus_client import CollectorRegistry
 
 from fanfold.api.close_codes import CloseCode
+from gateway.identity.owners import Owners
+from gateway.identity.tickets import Tickets
 from gateway.limits.rates import Quota
 from gateway.metrics import Metrics
 from gateway.protocol.session import Session
@@ -15,6 +21,7 @@ from gateway.proxy.rated import RequestRates
 from gateway.streams.handshake import Refusal
 from gateway.streams.sign_in import Door, DoorTerms, SignIn
 from gateway.streams.stream_rates import StreamRates
+from read_side.feed.kept_once_memory import MemoryKeptOnce
 from tests.simulation import virtual_time
 from tests.simulation.wire import Wire
 from tests.unit.gateway.identity.test_keys import FORGED, OLD, Issuer, Place
@@ -56,6 +63,10 @@ class Stream:
         self.ended = code
 
 
+async def nobody_owns(_: Sequence[str]) -> dict[str, str]:
+    return {}
+
+
 class At:
     """A door of a gateway that asks who asks."""
 
@@ -63,11 +74,14 @@ class At:
         self.place = Place(Issuer(OLD))
         self.requests, self.strangers = rates_of(), rates_of()
         rates = StreamRates(self.requests, self.strangers)
-        self.door = Door(self.place.identity, DoorTerms(1_000, 100), lambda account: account, rates)
+        identity = self.place.identity
+        tickets = Tickets(identity, MemoryKeptOnce(), 30_000, time.monotonic, os.urandom)
+        owners = Owners(nobody_owns, lambda: 1, lambda _: 0, time.monotonic)
+        self.door = Door(identity, DoorTerms(1_000, 100), lambda account: account, tickets, owners, rates)
 
-    def shake_hands(self, *authorization: str) -> tuple[SignIn, Refusal | None]:
+    def shake_hands(self, *authorization: str, ticket: str | None = None) -> tuple[SignIn, Refusal | None]:
         sign_in = self.door.sign_in(Stream())
-        return sign_in, sign_in.refusal(authorization, ADDRESS)
+        return sign_in, sign_in.refusal(authorization, ADDRESS, ticket)
 
 
 async def test_a_token_that_is_refused_at_a_handshake_counts_for_its_address_and_who_is_known_comes_in() -> None:
@@ -99,8 +113,22 @@ async def test_a_token_with_a_made_up_key_counts_for_its_address_once_it_was_loo
     at = At()
     await at.place.identity.open()
     for _ in range(2):
-        await at.shake_hands()[0].find_out(Wish(1, at.place.token(FORGED)))
+        await at.shake_hands()[0].find_out(partial(at.place.identity.who, at.place.token(FORGED)), 1)
     assert at.strangers.is_used_up(ADDRESS)
+
+
+async def test_a_ticket_that_counts_not_counts_for_its_address_and_then_none_is_looked_for() -> None:
+    at = At()
+    await at.place.identity.open()
+    for _ in range(2):
+        sign_in, refused = at.shake_hands(ticket="ticket_made_up")
+        assert (refused, sign_in.is_said) == (None, True)
+        sign_in.begin()
+        await asyncio.gather(*at.door._tasks)
+    assert at.strangers.is_used_up(ADDRESS)
+    told = at.shake_hands(ticket="ticket_made_up")[1]
+    assert told is not None
+    assert told.word == "rate_limited"
 
 
 async def test_who_signs_in_by_a_message_has_asked_once() -> None:

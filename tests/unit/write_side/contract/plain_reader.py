@@ -1,4 +1,4 @@
-"""A block of format version 3 read with `struct` alone, as another language would: the page
+"""A block of format version 3 or 4 read with `struct` alone, as another language would: the page
 `write_side/contract/block/FORMAT.md` made into a program. It checks nothing; it is here to agree with what fanfold reads."""
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ SECTIONS = {  # u: unsigned, s: signed, t: text, i: id
     11: ("links", "u outcome, i id"),
     12: ("details", "u outcome, i fingerprint, u deadline_us, u option, s amount, t reference, t metadata"),
     13: ("conditions", "u leg, s if_version, s if_available"),
+    14: ("askers", "u outcome, t name"),
 }
 
 

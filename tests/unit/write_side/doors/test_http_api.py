@@ -402,3 +402,30 @@ async def test_a_key_for_a_whole_batch_is_refused_for_no_line_would_have_it(edge
     reply = await edge.batch(TRANSFER, headers={"Idempotency-Key": "order 7"})
     assert (reply.status, reply.code, reply.document["field"]) == (400, "parameter_malformed", "Idempotency-Key")
     assert edge.intake.submissions == []
+
+
+async def test_who_asks_goes_with_every_command_as_the_gateway_says_it(edge: Edge) -> None:
+    named = {"fanfold-principal": "auth0|eve"}
+    await edge.transfer(headers=named)
+    await edge.open(headers=named)
+    await edge.batch(TRANSFER, headers=named)
+    await edge.batch({"hold": TRANSFER}, headers=named)
+    await edge.transfer()
+    assert edge.intake.askers == ["auth0|eve"] * 4 + [""]
+
+
+@pytest.mark.parametrize("name", ["eve smith", "\xe9ve", "e" * 256, "eve\x7f"])
+async def test_who_asks_in_words_that_no_log_takes_has_nothing_taken(edge: Edge, name: str) -> None:
+    said = {"fanfold-principal": name}
+    for reply in (
+        await edge.transfer(headers=said),
+        await edge.open(headers=said),
+        await edge.batch(TRANSFER, headers=said),
+    ):
+        assert (reply.status, reply.document["field"]) == (400, "Fanfold-Principal")
+    assert edge.intake.commands == []
+
+
+async def test_who_asks_is_said_once(edge: Edge) -> None:
+    reply = await edge.transfer(headers={"fanfold-principal": "eve", "Fanfold-Principal": "eve"})
+    assert (reply.status, edge.intake.commands) == (400, [])

@@ -225,3 +225,23 @@ async def test_an_answer_at_the_same_offset_to_another_command_is_told_to_nobody
         here = [1]
         with pytest.raises(OutcomeUnknown):
             await lane.add(CommandBatch.of([deposit(1), asked]))
+
+
+async def test_what_is_gathered_keeps_the_name_of_who_asked_for_each() -> None:
+    queue = UnknownRecords()
+    partition = RunningPartition(MemoryRecords(1))
+    lane = Lane(0, queue, partition.outcomes, 8_192, DEADLINE_S)  # type: ignore[arg-type]
+    legs = (Leg("a", -1, "USD/2"), Leg("b", 1, "USD/2"))
+    names = ["eve", "eve", "", "bob"]
+    futures = [
+        lane.add(Transfer(id_at(NOON_US, n), "@world", "ann", 1, "USD/2"), asked_by=name)
+        for n, name in enumerate(names)
+    ]
+    rich = CommandBatch.of([LegsTransfer(id_at(NOON_US, n), legs) for n in (10, 11)])
+    futures += [lane.add(rich.asked_by("bob")), lane.add(rich)]
+    await asyncio.gather(*futures, return_exceptions=True)
+    await lane.idle()
+    [record] = queue.records
+    assert isinstance(record, CommandBatch)
+    assert record.askers is not None
+    assert (record.askers.first.tolist(), record.askers.names) == ([0, 2, 3, 6], ("eve", "", "bob", ""))

@@ -69,7 +69,7 @@ def test_a_block_of_another_partition_stops_this_one_even_when_it_is_old() -> No
 def test_undecodable_comes_before_every_other_rule() -> None:
     old = empty_block(1, 0, ZERO_HASH)
     assert judge(PARTITION, HELD, old) is Skip.OLD_EPOCH
-    for damaged in (old[:-1], old[:-1] + bytes((old[-1] ^ 1,)), b"", old + b"\0", sealed(old, version=4)):
+    for damaged in (old[:-1], old[:-1] + bytes((old[-1] ^ 1,)), b"", old + b"\0", sealed(old, version=5)):
         with pytest.raises(ChainBroken):
             judge(PARTITION, HELD, damaged)
 

@@ -12,6 +12,7 @@ from write_side.contract.block.columns import ENTRIES, OUTCOMES
 from write_side.contract.block.limits import ENTRY_ROW, OUTCOME_ROW
 from write_side.contract.block.sections import HEAD
 from write_side.ledger.across.outstanding import messages_of_block
+from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.commands.commands import (
     Capture,
     Command,
@@ -27,8 +28,10 @@ from write_side.ledger.commands.commands import (
 USD = "USD/2"
 ACCOUNTS = 70_000
 """So many that their numbers take four bytes."""
+NAME = "customer-00000001@example.com"
 LONE_MAX = {
     "transfer": 350,
+    "named transfer": 350 + 6 + 2 + 2 + len(NAME),
     "refusal": 350,
     "opening": 300,
     "hold": 500,
@@ -76,6 +79,8 @@ def measured() -> dict[str, int]:
         what: partition.decide([command], at_us + 2 + number).header.body_bytes + HEADER_BYTES
         for number, (what, command) in enumerate(lone.items())
     }
+    named = CommandBatch.of([Transfer(id_at(at_us, 10_005), names[-1], names[-2], 1, USD)]).asked_by(NAME)
+    found["named transfer"] = partition.decide_batch(named, at_us + 19).header.body_bytes + HEADER_BYTES
     many = [Transfer(id_at(at_us + 10_000, n), names[-1 - n], names[-2 - n], 100_000 + n, USD) for n in range(8_192)]
     found["each of 8,192 transfers"] = -(-partition.decide(many, at_us + 20).header.body_bytes // 8_192)
     return found | _across()

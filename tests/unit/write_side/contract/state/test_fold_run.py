@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -18,10 +19,14 @@ from write_side.contract.state.fold import CheckFailed
 from write_side.contract.state.ids import FINGERPRINT_A, FINGERPRINT_B, WINDOW_US
 from write_side.contract.state.replay import FoldedBlocks, Replay
 from write_side.contract.state.state import State
+from write_side.ledger.commands.askers import Askers
+from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.commands.commands import Capture, Command, Hold, Leg, OpenAccount, Transfer
 from write_side.ledger.commands.fingerprint import FINGERPRINTS
 
 USD = "USD/2"
+NAMED = (2, 6)
+"""Parts of the life whose askers are told."""
 
 
 def _moved(number: int, debit: str, credit: str, amount: int) -> Transfer:
@@ -48,7 +53,9 @@ def _life() -> DecidingPartition:
         [_moved(12, "bob", "cat", 70_000), _moved(13, "bob", "cat", 7)],
     ]
     for at, commands in enumerate(parts):
-        partition.decide(commands, NOON_US + 2 + at)
+        names = ("eve", "key:shop", "key:shop") if at in NAMED else ("",) * 3
+        batch = replace(CommandBatch.of(commands), askers=Askers.each(names[: len(commands)]))
+        partition.decide_batch(batch, NOON_US + 2 + at)
     partition.open_epoch(NOON_US + 100)
     for number in range(14, 20):
         partition.decide([_moved(number, "ann", "cat", number)], NOON_US + 200 + number)
