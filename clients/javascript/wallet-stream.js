@@ -36,6 +36,7 @@ export class WalletStream {
   #asked = new Map(); // id of a subscribe -> its accounts, until it is answered
   #prefixes = new Map(); // prefix -> id of its subscribe over this connection
   #found = new Set(); // accounts that are watched for a prefix, and were not asked for by name
+  #partly = new Set(); // prefixes of which not every account is named
   #unserved = new Set(); // accounts whose subscribe was refused
   #unread = new Set(); // accounts that are subscribed and whose partition cannot be read: they come when it can be
   #awaited = new Map(); // account -> the version that was acknowledged and has not come: what is held of it is old
@@ -107,6 +108,7 @@ export class WalletStream {
 
   unwatchPrefix(prefix) {
     if (!this.#prefixes.delete(prefix)) return;
+    this.#partly.delete(prefix);
     this.#send({ op: "unsubscribe", prefix });
     const left = [...this.#found].filter((account) => !this.#isCovered(account));
     // Who came back asked for them by name, too, to say what it has of them.
@@ -149,7 +151,7 @@ export class WalletStream {
 
   #connect() {
     this.#reconnect = null;
-    for (const kept of [this.#names, this.#numbers, this.#asked, this.#unserved, this.#unread, this.#awaited]) kept.clear();
+    for (const kept of [this.#names, this.#numbers, this.#asked, this.#unserved, this.#unread, this.#awaited, this.#partly]) kept.clear();
     this.#complete = false;
     this.#live = true;
     this.#on.state("connecting", this.#attempts ? "Reconnecting" : "Connecting");
@@ -247,15 +249,17 @@ export class WalletStream {
     const isTold = this.#complete && this.#awaited.size === 0;
     const served = this.#unserved.size === 0 && (isTold || (!this.#live && this.#numbers.size > 0));
     if (!served) this.#on.state("connecting", this.#unserved.size ? "Connected, some balances cannot be read" : "Connected, reading balances");
-    else if (this.#live && this.#unread.size) this.#on.state("partly", "Live, but some balances cannot be read");
+    else if (this.#live && (this.#unread.size || this.#partly.size)) this.#on.state("partly", "Live, but some balances cannot be read");
     else this.#on.state(this.#live ? "live" : "behind", this.#live ? "Live" : "Behind, balances may be old");
   }
 
   #refused({ id, code, title, detail }) {
     const prefix = [...this.#prefixes.keys()].find((each) => this.#prefixes.get(each) === id);
     if (prefix !== undefined) {
-      if (!this.#asked.delete(id)) this.#on.leftOut(prefix, detail);
-      else this.#prefixRefused(prefix, code, title, detail);
+      if (!this.#asked.delete(id)) {
+        this.#partly.add(prefix);
+        this.#on.leftOut(prefix, detail);
+      } else this.#prefixRefused(prefix, code, title, detail);
       this.#tellState();
       return;
     }
@@ -308,6 +312,8 @@ export class WalletStream {
           }
           this.#acknowledged(row);
         }
+        if (frame.complete === false && this.#prefixes.has(frame.prefix)) this.#partly.add(frame.prefix);
+        else this.#partly.delete(frame.prefix);
         if (this.#asked.delete(frame.id)) this.#attempts = 0;
         this.#tellState();
         break;

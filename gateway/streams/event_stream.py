@@ -192,6 +192,8 @@ class EventStream:
         if not session.outbox:
             return b""
         frames, items = session.outbox.take()
+        if not frames:
+            return b""
         self._metrics.frames.inc()
         self._metrics.items.inc(items)
         self._hub.let_rest(session)

@@ -28,7 +28,7 @@ from tests.simulation.processes import ASK_WAIT_S, ConnectionLost, Gateway, Part
 from tests.simulation.queue_faults import Batch, LastingQueue
 from tests.simulation.read_faults import SharedFeed
 from tests.simulation.slow_reader import SlowReader, leaks_of
-from tests.simulation.watcher import Watcher
+from tests.simulation.watcher import ToldOfPrefixes, Watcher
 from tests.unit.write_side.ledger.model.wallet import Wallet
 from tests.unit.write_side.ledger.rich_streams import ACCOUNTS
 from write_side.contract.block.block import decode
@@ -132,6 +132,7 @@ class _Run:
         self.clients.world = self.world
         records.appended = self._appended
         self.watcher = Watcher(self.world, tuple(ACCOUNTS))
+        self.prefix_watcher = Watcher(self.world, tuple(ACCOUNTS), ToldOfPrefixes)
         self.slow_reader = SlowReader(self.world, tuple(ACCOUNTS))
         self.pushes = 0
         self._copy: tuple[Any, Any] | None = None
@@ -274,7 +275,8 @@ class _Run:
             if stored is None or stored.sequence != auditor.sequence:
                 return False
             newest |= {name: row.version for name, row in auditor.rows[-1].items() if name in ACCOUNTS}
-        return self.watcher.told.versions == self.slow_reader.told.versions == newest
+        told = (self.watcher, self.prefix_watcher, self.slow_reader)
+        return all(each.told.versions == newest for each in told)
 
     def _lives(self) -> list[Life]:
         lives = [each.life for each in self._clocked()] + [each.life for each in self.world.gateways]
@@ -327,7 +329,7 @@ class _Run:
                 case 4:
                     self._copy = copy.deepcopy((self.world.view._generations, self.world.view._live))
                 case _:
-                    self.watcher.leave()
+                    random.choice((self.watcher, self.prefix_watcher)).leave()
 
     def _jump(self, process: WriteSide | ReadSide) -> None:
         us = self.chaos.random.choice((-4_000_000, 3_000_000, 30_000_000, -30_000_000))
@@ -365,9 +367,10 @@ class _Run:
         while True:
             await asyncio.sleep(0.3)
             alive = [each for each in self.world.gateways if each.life.alive]
-            if self.watcher.lost and alive:
-                self.watcher.connect(self.chaos.random.choice(alive))
-            self.watcher.subscribe()
+            for watcher in (self.watcher, self.prefix_watcher):
+                if watcher.lost and alive:
+                    watcher.connect(self.chaos.random.choice(alive))
+                watcher.subscribe()
 
 
 def _needs_a_person(process: Any) -> bool:
