@@ -121,6 +121,7 @@ class Hub:
             self._readings,
             lambda: self.partitions,
             self._by_partition,
+            self._tell_status,
             self._wake_up,
             self.unwatch,
         )

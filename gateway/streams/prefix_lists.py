@@ -35,6 +35,7 @@ class PrefixLists:
         readings: Callable[[Watch], list[Reading]],
         partitions: Callable[[], Sequence[PartitionWatch]],
         by_partition: Callable[[Iterable[Subscription]], dict[int, list[Subscription]]],
+        tell_status: Callable[[Session], None],
         wake_up: Callable[[Session], None],
         unwatch: Callable[[Unwatch], None],
     ) -> None:
@@ -45,6 +46,7 @@ class PrefixLists:
         self._readings = readings
         self._partitions = partitions
         self._by_partition = by_partition
+        self._tell_status = tell_status
         self._wake_up = wake_up
         self._unwatch = unwatch
         self._listing: set[int] = set()
@@ -74,6 +76,9 @@ class PrefixLists:
             else:
                 await self._subscribes.serve(session, wish, self._readings(wish))
         self.adopt(session)
+        self._tell_status(
+            session
+        )  # of partitions that have none of its accounts, too: what opens there would not be told
         self._wake_up(session)
 
     def adopt(self, session: Session) -> None:
