@@ -10,6 +10,7 @@ from pathlib import Path
 from deploy import serving
 from deploy.admin import admin_beside, admin_socket
 from deploy.allowed_hosts import AllowedHosts
+from deploy.compiled_first import compiled_first
 from deploy.control_socket import REBUILD, ROLL_BACK, TRIM, ControlSocket
 from deploy.exposed import refuse_if_exposed
 from deploy.serving import listen, process_metrics, serve
@@ -80,6 +81,7 @@ async def run(process: ProcessSettings, on_ready: Callable[[str, Sequence[str]],
         await gateway.open()
 
         async def start() -> None:
+            await compiled_first()
             try:  # side by side: both read the same snapshots and the same log, each mostly without the interpreter
                 async with asyncio.TaskGroup() as starting:
                     starting.create_task(write_side.start())

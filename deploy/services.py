@@ -16,6 +16,7 @@ import structlog
 
 from deploy.admin import admin_beside, admin_socket
 from deploy.allowed_hosts import AllowedHosts
+from deploy.compiled_first import compiled_first
 from deploy.exposed import refuse_if_exposed
 from deploy.late_read_side import LateReadSide
 from deploy.serving import listen, process_metrics, serve
@@ -264,10 +265,15 @@ async def webhooks(on_ready: OnReady) -> None:
 async def _serve_side(side: WriteSide | LateReadSide, app: Any, bound: socket.socket, on_ready: OnReady) -> None:
     """Answer for a side that folds its log first, on loopback, until it ends."""
     address = f"http://{LOOPBACK}:{bound.getsockname()[1]}"
+
+    async def start() -> None:
+        await compiled_first()
+        await side.start()
+
     await serve(
         app,
         bound,
-        start=side.start,
+        start=start,
         work=[side.run],
         drain=side.drain,
         on_started=lambda: on_ready(address, side.not_ready()),

@@ -79,13 +79,9 @@ def warm_up() -> None:
     """Import and compile. No thread of Python's runs after it, so that a copy of this process lacks none."""
     import deploy.one_process
     import deploy.services  # noqa: F401
-    from write_side.contract.state.snapshot import compile_snapshots
-    from write_side.id_runs.runs import compile_id_runs
-    from write_side.ledger.deciding.compile_ahead import compile_ahead
+    from deploy.compiled_first import compile_all
 
-    compile_ahead()
-    compile_snapshots()
-    compile_id_runs()
+    compile_all()
     gc.collect()
     gc.freeze()  # shared with every child for as long as nobody writes to it, as the collector's marks do
 

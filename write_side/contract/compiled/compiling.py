@@ -14,18 +14,21 @@ from numba.core import event  # isort: skip
 
 
 class Compiling(event.Listener):
-    """Of this process. functions: how many were compiled since it began; how many there will be, nobody knows before."""
+    """Of this process. functions: how many were compiled since it began; how many there will be, nobody knows before. elsewhere:
+    the same of another process that compiles for this one; None where none does."""
 
     def __init__(self) -> None:
         self.functions = 0
+        self.elsewhere: int | None = None
         self._under_way = 0
 
     @property
     def why(self) -> str | None:
         """What a start waits for now, where that is this; None otherwise."""
-        if not self._under_way:
+        if not self._under_way and self.elsewhere is None:
             return None
-        return f"the code is being compiled, once a version, which takes a minute or two ({self.functions} functions so far)"
+        functions = self.functions + (self.elsewhere or 0)
+        return f"the code is being compiled, once a version, which takes a minute or two ({functions} functions so far)"
 
     def on_start(self, _event: Any) -> None:
         self._under_way += 1
