@@ -49,6 +49,9 @@ EVER = 0.6
 LEAPS = 0.1
 """How much of what the storm does is a leap in time, in a story that has any."""
 
+PREFIXES_EACH = 3
+"""Of so many stories one has somebody who watches prefixes, beside whom a gateway wants every row; the others tell of marks."""
+
 
 class Story(NamedTuple):
     """What a run was. `trace_hash` names every step with its time, so two equal ones are the same run.
@@ -132,7 +135,9 @@ class _Run:
         self.clients.world = self.world
         records.appended = self._appended
         self.watcher = Watcher(self.world, tuple(ACCOUNTS))
-        self.prefix_watcher = Watcher(self.world, tuple(ACCOUNTS), ToldOfPrefixes)
+        self.watchers = [self.watcher]
+        if seed % PREFIXES_EACH == 0:
+            self.watchers.append(Watcher(self.world, tuple(ACCOUNTS), ToldOfPrefixes))
         self.slow_reader = SlowReader(self.world, tuple(ACCOUNTS))
         self.pushes = 0
         self._copy: tuple[Any, Any] | None = None
@@ -275,8 +280,8 @@ class _Run:
             if stored is None or stored.sequence != auditor.sequence:
                 return False
             newest |= {name: row.version for name, row in auditor.rows[-1].items() if name in ACCOUNTS}
-        told = (self.watcher, self.prefix_watcher, self.slow_reader)
-        return all(each.told.versions == newest for each in told)
+        told = [each.told.versions for each in self.watchers]
+        return all(versions == newest for versions in (*told, self.slow_reader.told.versions))
 
     def _lives(self) -> list[Life]:
         lives = [each.life for each in self._clocked()] + [each.life for each in self.world.gateways]
@@ -329,7 +334,8 @@ class _Run:
                 case 4:
                     self._copy = copy.deepcopy((self.world.view._generations, self.world.view._live))
                 case _:
-                    random.choice((self.watcher, self.prefix_watcher)).leave()
+                    for watcher in self.watchers:
+                        watcher.leave()
 
     def _jump(self, process: WriteSide | ReadSide) -> None:
         us = self.chaos.random.choice((-4_000_000, 3_000_000, 30_000_000, -30_000_000))
@@ -367,7 +373,7 @@ class _Run:
         while True:
             await asyncio.sleep(0.3)
             alive = [each for each in self.world.gateways if each.life.alive]
-            for watcher in (self.watcher, self.prefix_watcher):
+            for watcher in self.watchers:
                 if watcher.lost and alive:
                     watcher.connect(self.chaos.random.choice(alive))
                 watcher.subscribe()
