@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -28,6 +28,7 @@ WAITING_MAX: Final = 2_048
 """Spans in memory, those being sent with them: some 4 MB."""
 END_S: Final = 2.0
 """A process that ends waits so long at most for the last spans."""
+_WRONG: Final = "a variable of OpenTelemetry (OTEL_...) has a wrong value"
 
 _log = structlog.get_logger(__name__)
 
@@ -61,7 +62,12 @@ def tracing(service: str, registry: CollectorRegistry) -> Iterator[Tracer | None
         yield None
         return
     say_seldom("opentelemetry")
-    with traced(service, exporter, registry) as tracer:
+    with ExitStack() as stack:
+        tracer = None
+        try:
+            tracer = stack.enter_context(traced(service, exporter, registry))
+        except Exception as failed:  # limits of spans, a sampler or a detector of somebody's: whatever the SDK reads
+            _log.warning("traces_not_sent", reason=f"{_WRONG} ({type(failed).__name__})")
         yield tracer
 
 
@@ -75,7 +81,7 @@ def _exporter() -> SpanExporter | None:
         except ModuleNotFoundError as missing:
             reason = f"{missing.name} is not installed: pip install 'fanfold[otel]'"
         except ValueError:  # its words may hold the value, and that a secret
-            reason = "a variable of OpenTelemetry (OTEL_EXPORTER_OTLP_...) has a wrong value"
+            reason = _WRONG
     _log.warning("traces_not_sent", reason=reason)
     return None
 

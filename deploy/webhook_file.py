@@ -23,9 +23,12 @@ from read_side.webhooks.sender import Sender
 from read_side.webhooks.signing import headers, new_secret
 from read_side.whole_log.event_place import LAST
 from write_side.contract.words.position import format_positions
+from write_side.contract.words.times import format_time
 from write_side.settings import WriteSettings
 
 LOOK_S: Final = 0.1
+CLOCKS_US: Final = 60_000_000
+"""By which the clock of who types may be ahead of another one."""
 
 Begin = Mapping[int, int] | int
 """By partition the block that is delivered first, the others as they are, or from now on; or UTC microseconds, behind whose last
@@ -59,6 +62,7 @@ def add_hook(
 ) -> tuple[str, str]:
     """Its id and its secret, which nothing shows again. Raises ValueError, HooksUnavailable."""
     wants, url = wants_of(account, prefix, everything), check_url(url, private=private)
+    _check_time(begin)
     secret, at_us = new_secret(token_bytes), begin if isinstance(begin, int) else now_us()
     reason = "it was added so" if paused else None
     hook = Hook(f"wh_{token_hex(6)}", url, wants, private, exhausted, attempts, hours, at_us, reason, 0, (secret,))
@@ -82,7 +86,14 @@ def resume_hook(hook_id: str) -> None:
         kept.resume(hook_id)
 
 
+def why_paused(hook_id: str) -> str | None:
+    """None while it is not."""
+    with _kept() as kept:
+        return _one(kept, hook_id).paused
+
+
 def replay_hook(hook_id: str, begin: Begin) -> None:
+    _check_time(begin)
     with _kept() as kept:
         if isinstance(begin, int):
             kept.replay(hook_id, None, begin)
@@ -187,6 +198,12 @@ def _document(kept: KeptHooks, hook: Hook, heads: Mapping[int, int]) -> dict[str
         "due": due,
         "secrets": len(hook.secrets),
     }
+
+
+def _check_time(begin: Begin) -> None:
+    """A place is looked for when it is asked: what has not come yet would be what is there now. Raises NoHook."""
+    if isinstance(begin, int) and begin > now_us() + CLOCKS_US:
+        raise NoHook(f"{format_time(begin)} has not come yet: a webhook begins at what is there. Nothing was changed.")
 
 
 def _in_log(kept: KeptHooks, begin: Mapping[int, int]) -> Mapping[int, int]:

@@ -33,8 +33,10 @@ MESSAGE_COMMANDS_MAX: Final = 1_024
 MESSAGE_BYTES_MAX: Final = 128 * 1024
 """Of one message, half of what a gateway takes. A longer list goes in several, in order."""
 
-_AGAIN: Final = NOT_TAKEN | {"upstream_unavailable", "outcome_unknown", "internal"}
+_AGAIN: Final = NOT_TAKEN | {code for code, problem in PROBLEMS.items() if problem.status >= 500}
 """Of the codes of an `error` those that refuse nothing: asked again, as a 5xx is over HTTP."""
+_NEVER_SENT: Final = NOT_TAKEN | {"upstream_unavailable"}
+"""Of those the ones that say that nothing was done, where no ids are named."""
 
 Result = Opened | Moved | Pending | Refusal
 
@@ -100,6 +102,10 @@ class CommandStream:
         with naming(items):
             try:
                 told = await asyncio.gather(*(asked.answers for asked in parts))
+            except NotAnswered as failure:  # the others are waited for: what is told of all ids must be so of each
+                others = await asyncio.gather(*(asked.answers for asked in parts), return_exceptions=True)
+                not_taken = all(isinstance(each, NotAnswered) and each.not_taken for each in others)
+                raise NotAnswered(str(failure), problem=failure.problem, not_taken=not_taken) from None
             finally:
                 for asked in parts:  # of those that nobody waits for any more what has not left does not leave
                     if asked.answers.cancelled() and not asked.sent:
@@ -160,8 +166,11 @@ class CommandStream:
         if message["op"] == "answers":
             results = map(result_of, asked.items, message["answers"])
             self._done(asked, list(results))
-        elif message["code"] in _AGAIN:
-            asked.may_be_done = asked.may_be_done or bool(message.get("ids")) or message["code"] == "internal"
+        elif message["code"] in _AGAIN or message.get(
+            "ids"
+        ):  # a newer gateway may have other words for what may be done
+            is_taken = bool(message.get("ids")) or message["code"] not in _NEVER_SENT
+            asked.may_be_done = asked.may_be_done or is_taken
             self._failed(asked, f"{message['title']}", message)
         else:
             status = PROBLEMS[message["code"]].status if message["code"] in PROBLEMS else 400

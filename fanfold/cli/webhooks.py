@@ -184,6 +184,7 @@ def replay(hook_id: WebhookId, begin: From) -> None:
     with failures_told(BAD):
         replay_hook(hook_id, _begin(begin))
     say(f"{hook_id} delivers from {begin}")
+    _tell_if_paused(hook_id)
 
 
 def rotate(
@@ -239,6 +240,7 @@ def retry(
     with failures_told(BAD):
         count = retry_letters(hook_id, number)
     say(f"{count} of its dead letters are tried again")
+    _tell_if_paused(hook_id)
     _tell_where_delivered()
 
 
@@ -294,6 +296,13 @@ def _tell_where_delivered(wait_s: float = 0.0) -> None:
             f"No process of this machine delivers from {webhook_file()} now: `fanfold up` over that data folder does, or "
             "`fanfold webhooks`. Nothing is lost meanwhile."
         )
+
+
+def _tell_if_paused(hook_id: str) -> None:
+    from deploy.webhook_file import why_paused
+
+    if (reason := why_paused(hook_id)) is not None:
+        complain(f"It is paused ({reason}), so that is once it goes on: `fanfold webhook resume {hook_id}`.")
 
 
 def _behind(each: dict[str, Any]) -> str:

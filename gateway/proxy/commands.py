@@ -26,6 +26,8 @@ OF_A_PARTITION: Final = frozenset({"partition_stopped", "starting"})
 """Why a request as a whole was not taken although another partition may take some of it."""
 
 _UNKNOWN: Final = Failed("outcome_unknown", PROBLEMS["outcome_unknown"].detail, may_be_done=True)
+_OF_ANOTHER_GATEWAY: Final = frozenset({"upstream_failed", "upstream_timeout"})
+"""What one that is between here and the write side says of it. Streams have one code for all that may have been done."""
 _log = structlog.get_logger(__name__)
 
 
@@ -140,6 +142,6 @@ def _failed(answer: _Answer) -> Failed:
         code, detail = str(document["code"]), str(document["detail"])
     except (msgspec.DecodeError, TypeError, KeyError):
         return _UNKNOWN
-    if code not in PROBLEMS:
+    if code not in PROBLEMS or code in _OF_ANOTHER_GATEWAY:
         return _UNKNOWN
     return Failed(code, detail, may_be_done=answer.status >= 500 and code not in NOT_TAKEN)

@@ -14,6 +14,8 @@ URL_CHARACTERS_MAX: Final = 2_048
 
 _TRANSLATED: Final = ipaddress.ip_network("64:ff9b::/96")
 _TRANSLATED_LOCALLY: Final = ipaddress.ip_network("64:ff9b:1::/48")
+_METADATA: Final = tuple(map(ipaddress.ip_address, ("fd00:ec2::254", "fd20:ce::254", "100.100.100.200")))
+"""Of clouds that have it elsewhere than at a link-local address (EC2, Compute Engine, Alibaba)."""
 _COMPATIBLE: Final = ipaddress.ip_network("::/96")
 
 
@@ -62,7 +64,8 @@ def refusal(address: str, *, private: bool) -> str | None:
         return f"{address} is no address"
     if private:
         # Link-local ones too: no receiver lives there, and the metadata service of every cloud does.
-        never = found.is_multicast or found.is_unspecified or _real(found).is_link_local
+        real = _real(found)
+        never = found.is_multicast or found.is_unspecified or real.is_link_local or real in _METADATA
         return f"{address} is no address of a receiver, whatever this webhook is allowed" if never else None
     return None if is_public(found) else f"{address} {_WHY}"
 

@@ -73,9 +73,10 @@ class Deliverer:
         while True:
             await retry(self._deliver_guarded, HooksUnavailable, WAITS, self._clock.sleep, self._tell)
 
-    def behind(self, hook_id: str) -> int:
-        """Blocks, of all partitions."""
-        return sum(lane.behind for lane in self._lanes.get(hook_id, ()))
+    def behind(self, hook_id: str) -> int | None:
+        """Blocks, of all partitions; None while nothing is delivered."""
+        lanes = self._lanes.get(hook_id)
+        return None if lanes is None else sum(lane.behind for lane in lanes)
 
     def degraded(self) -> list[str]:
         """For `/readyz`: nobody should be sent elsewhere for it."""
@@ -105,8 +106,7 @@ class Deliverer:
             finally:
                 await self._end([*self._tasks])
                 await self._end_storing()
-                for source in self._sources:
-                    await source.close()
+                await asyncio.gather(*(source.close() for source in self._sources))
 
     async def _look_for_ever(self) -> None:
         """Raises HooksUnavailable."""
@@ -208,7 +208,7 @@ class Deliverer:
                 for _, stored in taken:
                     if not stored.done():
                         stored.set_exception(bug)
-                raise
+                continue  # those that came meanwhile wait for nobody else
             for (_, stored), result in zip(taken, results, strict=True):
                 if not stored.done():
                     stored.set_result(result)
@@ -230,7 +230,7 @@ class Deliverer:
             (run, Stored(run.hook, run.source.partition, run.lane, None))
             for lanes in self._lanes.values()
             for run in lanes
-            if run.lane is not None and run.lane != run.stored
+            if run.lane is not None and run.lane != run.stored and not run.is_storing
         ]
         if passed:
             results = await self.call(KeptHooks.store, [each for _, each in passed])

@@ -26,6 +26,8 @@ WAITS: Final = Waits(1.0, 3_600.0)
 RETRY_AFTER_MAX_S: Final = 3_600.0
 WAIT_MOST_S: Final = 3_700.0
 """A next try that is further away was set by a clock that was wrong."""
+LATE_US: Final = 600_000_000
+"""A try that comes so much later than it was due: the process was away, or a clock was put forward."""
 DEAD_MAX: Final = 500
 """Letters of one webhook, of at most `BODY_BYTES_MAX` each. With more it pauses: what is lost must be seen."""
 GONE: Final = 410
@@ -91,6 +93,10 @@ def judge(
         return Verdict(Lane(ends, block_hash), Then.GO_ON)
     failures = lane.failures + 1
     since_us = lane.failing_since_us or now_us
+    if (
+        lane.failures and now_us - lane.next_at_us > LATE_US
+    ):  # nobody tried meanwhile: that is no time in which it failed
+        since_us = min(now_us, since_us + now_us - lane.next_at_us)
     wait_s = WAITS.before(failures, chance)
     if answer.retry_after_s is not None:
         wait_s = max(wait_s, min(answer.retry_after_s, RETRY_AFTER_MAX_S))

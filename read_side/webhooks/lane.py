@@ -89,6 +89,8 @@ class LaneRun:
         """As it is on disk; what is passed over without a delivery is stored now and then."""
         self.woken = asyncio.Event()
         self.is_over = False
+        self.is_storing = False
+        """Whether a place is on its way to the disk, behind which an older one must not come."""
         self._send, self._store, self._clock, self._permit, self._counts = send, store, clock, permit, counts
         self._reader: Blocks | None = None
         self._checked = False
@@ -96,7 +98,7 @@ class LaneRun:
     @property
     def behind(self) -> int:
         """Blocks that it is behind the end of the log."""
-        return max(0, self.source.position() - self._done) if self.lane is not None else 0
+        return max(0, self.source.folded() - self._done) if self.lane is not None else 0
 
     @property
     def _done(self) -> int:
@@ -132,7 +134,10 @@ class LaneRun:
         )
         lane = replace(self.lane or Lane(begun=False), error=reason[:ERROR_CHARACTERS_MAX])
         if lane != self.stored:
-            await self._keep(lane, None)
+            try:
+                await self._keep(lane, None)
+            except Exception:  # the lane goes on: what could not be told is in the service's log
+                _log.exception("webhook lane cannot be told", webhook=self.hook.id, partition=self.source.partition)
 
     async def _step(self) -> bool:
         """One thing, or a wait for one; whether something was read."""
@@ -154,6 +159,7 @@ class LaneRun:
                 await self._keep(replace(lane, error=""), None)
             await self.woken.wait()
             return False
+        await self._read_ahead()
         async with self._permit:
             await self._deliver_some()
         return True
@@ -221,9 +227,13 @@ class LaneRun:
             _log.error(
                 "webhook delivery is a dead letter", webhook=self.hook.id, message=batch.message_id, reason=str(answer)
             )
-            self.is_over = not await self._store.bury(
-                self.hook, self.source.partition, verdict.lane, batch, str(answer)
-            )
+            self.is_storing = True
+            try:
+                self.is_over = not await self._store.bury(
+                    self.hook, self.source.partition, verdict.lane, batch, str(answer)
+                )
+            finally:
+                self.is_storing = False
             self.lane = self.stored = verdict.lane
             return not self.is_over
         if verdict.then is Then.PAUSE:
@@ -235,8 +245,23 @@ class LaneRun:
         return answer.is_taken and not self.is_over
 
     async def _keep(self, lane: Lane, pause: str | None) -> None:
-        self.is_over = not await self._store.store(self.hook, self.source.partition, lane, pause)
+        self.is_storing = True
+        try:
+            self.is_over = not await self._store.store(self.hook, self.source.partition, lane, pause)
+        finally:
+            self.is_storing = False
         self.lane, self.stored = lane if lane.begun else None, lane
+
+    async def _read_ahead(self) -> None:
+        """What is delivered next, without a permit: a log that says nothing of one partition for a while would keep those of all
+        others waiting. What it says is held where it is, and as little as before."""
+        behind = self._done
+        if self._reader is not None and self._reader.sequence != behind:
+            await self._close_reader()
+        if self._reader is None and await self.source.recent(behind) is None and behind < self.source.position():
+            self._reader = self.source.reader(behind)
+        if self._reader is not None:
+            await self._reader.ready()
 
     async def _next_blocks(self) -> BlockEvents | None:
         """From what is shared, or read by this lane alone where it is far behind."""

@@ -39,6 +39,10 @@ RECENT_RUNS_MAX: Final = 256
 """Of them, however few events each has: a table has some 15 kB by itself."""
 
 
+UNTOLD: Final = ["metadata", "owner", "floor", "amount"]
+"""Columns of events of which a delivery says nothing."""
+
+
 class Followed(Protocol):
     """A partition that is folded here, as `Projector` is."""
 
@@ -73,15 +77,19 @@ class Blocks:
             closing.add_done_callback(lambda closed: closed.cancelled() or closed.exception())
             await asyncio.wait((closing,), timeout=CLOSING_S)
 
+    async def ready(self) -> None:
+        """Have something of what is next, which is there: who calls `next` then waits for no log as a rule. Raises LogFailed."""
+        _, runs = await in_time(self._opened())
+        if not self._left:
+            self._left = await in_time(_next(runs))
+            if not self._left:
+                raise LogFailed("The log was closed.")
+
     async def next(self, until: int) -> BlockEvents:
         """The next blocks, up to this one at most, which is folded and behind `sequence`. Raises LogFailed, ChainBroken."""
         assert self.sequence < until, "there is something to read"
-        _, runs = await in_time(self._opened())
         while True:
-            if not self._left:
-                self._left = await in_time(_next(runs))
-                if not self._left:
-                    raise LogFailed("The log was closed.")
+            await self.ready()
             async with self._turn:
                 made = await asyncio.to_thread(self._take, until)
             if made is not None:
@@ -101,7 +109,8 @@ class Blocks:
         if gathered.end.sequence <= self.sequence:
             return None
         self.sequence = gathered.end.sequence
-        events = event_table(gathered, self._followed.fold.state, None)
+        # What no delivery tells is not kept: metadata alone may have 20 kB an event.
+        events = event_table(gathered, self._followed.fold.state, None).drop_columns(UNTOLD)
         return BlockEvents(gathered.before.sequence + 1, gathered.times[0].copy(), hashes_of(gathered), events)
 
     async def _opened(self) -> tuple[Accepted, AsyncGenerator[Sequence[Record], None]]:
@@ -164,6 +173,10 @@ class Source:
     def position(self) -> int:
         """The last block that may be told; -1 before the first."""
         return -1 if self._followed.refusal_of_fold() is not None else self._followed.position()
+
+    def folded(self) -> int:
+        """The last block that is there, also where none may be told now."""
+        return self._followed.position()
 
     def floor_of(self, accounts: list[str]) -> npt.NDArray[np.int64]:
         state = self._followed.fold.state

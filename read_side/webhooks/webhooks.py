@@ -61,8 +61,8 @@ class Webhooks(Collector):
         yield _metric(
             GaugeMetricFamily,
             "behind_blocks",
-            "Blocks that are not delivered yet, of all partitions. No sample while it is paused.",
-            {each.id: told.behind(each.id) for each in hooks if each.paused is None},
+            "Blocks that are not delivered yet, of all partitions. No sample while it is paused, or nothing is delivered.",
+            {each.id: count for each in hooks if each.paused is None and (count := told.behind(each.id)) is not None},
         )
         paused = {each.id: each.paused is not None for each in hooks}
         yield _metric(GaugeMetricFamily, "paused", "1 while nothing is sent until a person resumes it.", paused)

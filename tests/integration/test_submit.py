@@ -489,7 +489,7 @@ async def test_what_a_lost_connection_left_unanswered_is_sent_again_with_the_sam
 
 async def test_what_is_refused_for_now_is_asked_again_and_given_up_with_its_ids(served: Served, door: Door) -> None:
     async with Client(served.url) as client, client.stream() as stream, asyncio.timeout(WAIT_S):
-        refusals = iter(["overloaded", "stopping"])
+        refusals = iter(["overloaded", "stopping", "upstream_failed", "upstream_timeout"])
         door.refuse = lambda lines: next(refusals, None)
         assert isinstance(await stream.submit(Transfer("@world", B, 1, USD, transfer_id(1))), Moved)
         door.refuse = lambda lines: "overloaded"

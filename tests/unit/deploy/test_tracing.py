@@ -41,6 +41,7 @@ def test_traces_are_wanted_where_the_standard_variables_name_somewhere(
         ({"OTEL_TRACES_EXPORTER": "jaeger"}, "otlp"),
         ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "http/protobuf"),
         ({"OTEL_EXPORTER_OTLP_TIMEOUT": "soon"}, None),
+        ({"OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": "-1"}, "wrong value"),
     ],
 )
 def test_what_is_not_supported_is_said_and_keeps_nothing_from_starting(

@@ -59,3 +59,16 @@ def test_a_position_that_the_log_has_not_got_is_refused_and_changes_nothing(path
     [told] = webhook_file.told_hooks()
     assert (told["position"], told["behind_blocks"], told["begun"]) == ("0:17", 0, False)
     kept.close()
+
+
+def test_a_time_that_has_not_come_is_no_beginning(path: Path) -> None:
+    later = webhook_file.now_us() + 3_600_000_000
+    with pytest.raises(NoHook, match="has not come"):
+        added(begin=later)
+    assert not path.exists()
+    hook_id = added(begin=webhook_file.now_us(), paused=True)
+    with pytest.raises(NoHook, match="has not come"):
+        webhook_file.replay_hook(hook_id, later)
+    assert webhook_file.why_paused(hook_id) is not None
+    webhook_file.resume_hook(hook_id)
+    assert webhook_file.why_paused(hook_id) is None

@@ -186,12 +186,17 @@ async def test_a_place_of_another_log_is_told_and_nothing_is_sent_until_a_person
 async def test_while_a_partition_is_not_followed_here_nothing_of_it_is_sent(stage: Stage) -> None:
     stage.followed[0].refused = "its log is damaged"
     stage.keep(hook())
-    async with stage.delivering():
+    async with stage.delivering() as deliverer:
         for _ in range(300):
             await asyncio.sleep(0)
         assert not stage.receiver.bodies
+        assert not deliverer.behind("wh_1"), "it has no place yet"
         stage.followed[0].refused = None
-        await stage.until(lambda: stage.all_taken(stage.accounts()))
+        await stage.until(lambda: stage.all_taken(stage.accounts()) and deliverer.behind("wh_1") == 0)
+        stage.followed[0].refused = "its log is damaged"
+        await stage.move()
+        await stage.fold()
+        assert deliverer.behind("wh_1") == 1
 
 
 async def test_a_second_process_waits_until_the_first_has_ended(stage: Stage) -> None:

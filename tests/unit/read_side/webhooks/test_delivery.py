@@ -100,3 +100,12 @@ def test_retry_after_is_waited_for_and_no_longer_than_the_longest_wait() -> None
     assert asked.lane.next_at_us == 120_000_000
     for_ever = judge(hook(), Lane(), ENDS, HASH, Answer(503, retry_after_s=1e12), 0, 0.0, 0)
     assert for_ever.lane.next_at_us == RETRY_AFTER_MAX_S * 1e6 == WAITS.most_s * 1e6
+
+
+def test_time_in_which_nobody_tried_is_none_in_which_it_failed() -> None:
+    """The machine was off for two days, or its clock was put forward."""
+    failed = judge(hook(), Lane(), ENDS, HASH, Answer(None, "x"), 1, 1.0, 0).lane
+    two_days_later = failed.next_at_us + 48 * 3_600_000_000
+    verdict = judge(hook(), failed, ENDS, HASH, Answer(None, "x"), two_days_later, 1.0, 0)
+    assert (verdict.then, verdict.lane.failures) == (Then.GO_ON, 2)
+    assert two_days_later - verdict.lane.failing_since_us < 3_600_000_000
