@@ -51,7 +51,7 @@ from fanfold.command_stream import CommandStream
 from fanfold.http_requests import bearer, line_of, path_of, request_of
 from fanfold.not_answered import ATTEMPTS_MAX, WAITS, NotAnswered, naming, result_of
 from fanfold.statement import Statement
-from fanfold.stream import watch, watch_accounts, watch_transfers
+from fanfold.stream import watch, watch_accounts, watch_prefix, watch_transfers
 from fanfold.topic_stream import watch_topic
 
 __all__ = ["ATTEMPTS_MAX", "WAITS", "Client", "NotAnswered"]
@@ -336,6 +336,10 @@ class Client:
     ) -> AsyncGenerator[BalanceChange | AccountStatus | ConnectionState, None]:
         """As `watch`, and why nothing is told of an account; see `fanfold.stream.watch_accounts`."""
         return watch_accounts(self.url, list(dict.fromkeys(accounts)), self._token)
+
+    def watch_prefix(self, prefix: str) -> AsyncGenerator[BalanceChange | AccountStatus | ConnectionState, None]:
+        """Every account whose name begins so, also those that open later; see `fanfold.stream.watch_prefix`."""
+        return watch_prefix(self.url, prefix, self._token)
 
     def watch_transfers(
         self, accounts: Sequence[str]

@@ -61,12 +61,36 @@ async def watch_transfers(
                 yield update
 
 
+async def watch_prefix(
+    url: str, prefix: str, token: str = "", *, max_rate_hz: int | None = None
+) -> AsyncGenerator[BalanceChange | AccountStatus | ConnectionState, None]:
+    """As `watch_accounts`, of every account whose name begins with `prefix`, also those that open later.
+
+    Where a connection may not watch so many: StreamEnded when there are too many at once; of those that open later and have no
+    room a ConnectionState says so, and the others go on.
+    """
+    wish = _Wish(token, max_rate_hz=max_rate_hz, prefix=prefix)
+    async with aclosing(_watch(url, (), wish)) as updates:
+        async for update in updates:
+            if isinstance(update, BalanceChange | AccountStatus | ConnectionState):
+                yield update
+
+
 class _Wish(NamedTuple):
-    """What is asked besides the accounts."""
+    """What is asked besides the accounts. prefix: "" for none."""
 
     token: str
     transfers: bool = False
     max_rate_hz: int | None = None
+    prefix: str = ""
+
+    def message(self, id: int, asked: Mapping[str, Any]) -> str:
+        message = {"op": "subscribe", "id": id, **asked}
+        if self.transfers:
+            message["transfers"] = True
+        if self.max_rate_hz is not None:
+            message["max_rate_hz"] = self.max_rate_hz
+        return msgspec.json.encode(message).decode()
 
 
 async def _watch(url: str, accounts: Sequence[str], wish: _Wish) -> AsyncGenerator[Update, None]:
@@ -117,15 +141,6 @@ class _Known(NamedTuple):
         return AccountStatus(account, code)
 
 
-def _subscribe(id: int, accounts: Sequence[str], known: _Known, wish: _Wish) -> str:
-    message: dict[str, Any] = {"op": "subscribe", "id": id, "accounts": [known.wanted(each) for each in accounts]}
-    if wish.transfers:
-        message["transfers"] = True
-    if wish.max_rate_hz is not None:
-        message["max_rate_hz"] = wish.max_rate_hz
-    return msgspec.json.encode(message).decode()
-
-
 async def _updates(
     connection: ClientConnection, wanted: Sequence[str], known: _Known, wish: _Wish
 ) -> AsyncIterator[Update]:
@@ -139,9 +154,16 @@ async def _updates(
             id = next(ids)
             unanswered.add(id)
             part = accounts[first : first + ACCOUNTS_PER_MESSAGE_MAX]
-            await connection.send(_subscribe(id, part, known, wish))
+            await connection.send(wish.message(id, {"accounts": [known.wanted(each) for each in part]}))
 
-    await subscribe(wanted)
+    prefix_id = -1
+    if wish.prefix:
+        # Of what it knows it says what it has, so that no version goes back; then whatever else begins so.
+        await subscribe(list(known.versions))
+        unanswered.add(prefix_id := next(ids))
+        await connection.send(wish.message(prefix_id, {"prefix": wish.prefix}))
+    else:
+        await subscribe(wanted)
     connected, live = False, True
     statuses: list[AccountStatus] = []
     async for message in messages(connection):
@@ -192,6 +214,8 @@ async def _updates(
                 live = bool(message["live"])
                 if connected:
                     yield ConnectionState(live, "up to date" if live else SILENT)
+            case "error" if message["id"] == prefix_id and prefix_id not in unanswered:
+                yield ConnectionState(live, f"some accounts are left out: {message.get('detail')}")
             case "error" if message.get("code") in PASSING:
                 raise Passing("the gateway cannot read the balances now")
             case "error":

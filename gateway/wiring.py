@@ -35,6 +35,7 @@ from gateway.proxy.reverse_proxy import ReverseProxy
 from gateway.proxy.upstream import InProcess, Upstream, UpstreamUnavailable
 from gateway.proxy.written import Written
 from gateway.settings import GatewaySettings
+from gateway.streams.account_names import ReadSideNames
 from gateway.streams.balance_source import ReadSideBalances
 from gateway.streams.drain import Drain
 from gateway.streams.event_stream import EventStream
@@ -100,7 +101,8 @@ class Gateway:
         clocks = (lambda: time.monotonic_ns() // 1_000_000), (lambda: time.time_ns() // 1_000)
         self.hub = Hub(
             feed,
-            ReadSideBalances(balances, written),
+            read := ReadSideBalances(balances, written),
+            ReadSideNames(balances, read),
             metrics,
             *clocks,
             snapshot_wait_ms=settings.snapshot_wait_ms,

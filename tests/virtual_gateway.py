@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from gateway.limits.terms import UNLIMITED, Limits
 from gateway.metrics import Metrics
+from gateway.streams.account_names import AccountNames
 from gateway.streams.balance_source import BalanceSource, Found
 from gateway.streams.hub import Hub
 from gateway.streams.lifetimes import LifeTerms, Lifetimes
@@ -27,6 +28,11 @@ class NoBalances:
         return Found({}, -1)
 
 
+class NoNames:
+    async def with_prefix(self, *_asked: object) -> list[str]:
+        return []
+
+
 class VirtualGateway:
     """`Serving` (`tests/simulation/wire.py`) of one partition. now_ms: of the hub."""
 
@@ -38,6 +44,7 @@ class VirtualGateway:
         balances: BalanceSource | None = None,
         life_terms: LifeTerms = LIFE_TERMS,
         now_ms: Callable[[], int] = lambda: 0,
+        names: AccountNames | None = None,
     ) -> None:
         self.life = Life("gateway", Chaos(0), lambda text: None)
         self.connections: set[Any] = set()
@@ -50,6 +57,7 @@ class VirtualGateway:
         self.hub = Hub(
             self.feed,
             balances or NoBalances(),
+            names or NoNames(),
             self.metrics,
             now_ms,
             lambda: 0,

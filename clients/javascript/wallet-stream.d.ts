@@ -42,6 +42,8 @@ export interface Heard {
    * has been told; time: the gateway's.
    */
   heartbeat?(positions: string, time: string): void;
+  /** More accounts begin with the prefix than the connection may watch: those that opened later are not told, the others go on. */
+  leftOut?(prefix: string, detail: string): void;
   /** A subscribe was refused for good. */
   trouble?(title: string, detail: string): void;
 }
@@ -64,4 +66,7 @@ export class WalletStream {
   stop(): void;
   watch(account: string): void;
   unwatch(account: string): void;
+  /** Every account whose name begins so, also those that open later. */
+  watchPrefix(prefix: string): void;
+  unwatchPrefix(prefix: string): void;
 }

@@ -17,7 +17,7 @@ export const PASSING = ["upstream_unavailable", "overloaded", "not_ready", "view
 const SIGNED_OUT = [4501, 4502, 4503]; // what said who is there is missing, not accepted, or was revoked
 
 const NOTHING = () => {};
-const HEARD = ["state", "balance", "transfer", "missed", "absent", "unread", "read", "trouble", "heartbeat"];
+const HEARD = ["state", "balance", "transfer", "missed", "absent", "unread", "read", "trouble", "leftOut", "heartbeat"];
 
 /**
  * Watches accounts. `on`: what is told, each left out where nobody wants it (`wallet-stream.d.ts`).
@@ -34,6 +34,9 @@ export class WalletStream {
   #names = new Map(); // sub -> account, of this connection
   #numbers = new Map(); // account -> sub, of this connection
   #asked = new Map(); // id of a subscribe -> its accounts, until it is answered
+  #prefixes = new Map(); // prefix -> id of its subscribe over this connection
+  #found = new Set(); // accounts that are watched for a prefix, and were not asked for by name
+  #partly = new Set(); // prefixes of which not every account is named
   #unserved = new Set(); // accounts whose subscribe was refused
   #unread = new Set(); // accounts that are subscribed and whose partition cannot be read: they come when it can be
   #awaited = new Map(); // account -> the version that was acknowledged and has not come: what is held of it is old
@@ -83,21 +86,50 @@ export class WalletStream {
   }
 
   watch(account) {
-    if (this.#watched.has(account)) return;
-    this.#watched.set(account, null);
+    if (this.#watched.has(account) && !this.#found.delete(account)) return;
+    if (!this.#watched.has(account)) this.#watched.set(account, null);
     this.#subscribe([account]);
   }
 
   unwatch(account) {
-    this.#watched.delete(account);
-    this.#histories.delete(account);
-    if (this.#unserved.delete(account) | this.#unread.delete(account) | this.#awaited.delete(account)) this.#tellState();
+    if (!this.#watched.has(account) || this.#found.has(account)) return;
     const sub = this.#numbers.get(account);
-    if (sub !== undefined) {
-      this.#numbers.delete(account);
-      this.#names.delete(sub);
-      this.#send({ op: "unsubscribe", subs: [sub] });
+    if (this.#isCovered(account)) this.#found.add(account);
+    else this.#forget(account);
+    if (sub !== undefined) this.#send({ op: "unsubscribe", subs: [sub] });
+  }
+
+  /** Every account whose name begins so, also those that open later. */
+  watchPrefix(prefix) {
+    if (this.#prefixes.has(prefix)) return;
+    this.#prefixes.set(prefix, null);
+    this.#subscribeTo(prefix);
+  }
+
+  unwatchPrefix(prefix) {
+    if (!this.#prefixes.delete(prefix)) return;
+    this.#partly.delete(prefix);
+    this.#send({ op: "unsubscribe", prefix });
+    const left = [...this.#found].filter((account) => !this.#isCovered(account));
+    // Who came back asked for them by name, too, to say what it has of them.
+    const subs = left.map((account) => this.#numbers.get(account)).filter((sub) => sub !== undefined);
+    for (let start = 0; start < subs.length; start += ACCOUNTS_AT_ONCE) {
+      this.#send({ op: "unsubscribe", subs: subs.slice(start, start + ACCOUNTS_AT_ONCE) });
     }
+    for (const account of left) this.#forget(account);
+  }
+
+  #isCovered(account) {
+    return [...this.#prefixes.keys()].some((prefix) => account.startsWith(prefix));
+  }
+
+  #forget(account) {
+    this.#watched.delete(account);
+    this.#found.delete(account);
+    this.#histories.delete(account);
+    this.#names.delete(this.#numbers.get(account));
+    this.#numbers.delete(account);
+    if (this.#unserved.delete(account) | this.#unread.delete(account) | this.#awaited.delete(account)) this.#tellState();
   }
 
   /** What was waited for may have passed, and what was connected may be dead: a machine that slept, another network. */
@@ -119,7 +151,7 @@ export class WalletStream {
 
   #connect() {
     this.#reconnect = null;
-    for (const kept of [this.#names, this.#numbers, this.#asked, this.#unserved, this.#unread, this.#awaited]) kept.clear();
+    for (const kept of [this.#names, this.#numbers, this.#asked, this.#unserved, this.#unread, this.#awaited, this.#partly]) kept.clear();
     this.#complete = false;
     this.#live = true;
     this.#on.state("connecting", this.#attempts ? "Reconnecting" : "Connecting");
@@ -133,6 +165,7 @@ export class WalletStream {
       const token = this.#token();
       if (token !== "") this.#send({ op: "auth", token });
       this.#subscribe([...this.#watched.keys()]);
+      for (const prefix of this.#prefixes.keys()) this.#subscribeTo(prefix);
       this.#tellState();
       this.#pings = setInterval(() => this.#ping(socket), PING_MS);
     };
@@ -193,6 +226,12 @@ export class WalletStream {
     }
   }
 
+  #subscribeTo(prefix) {
+    const id = this.#send({ op: "subscribe", prefix, ...this.#wish });
+    this.#prefixes.set(prefix, id);
+    if (id !== null) this.#asked.set(id, []);
+  }
+
   #send(message) {
     if (this.#socket?.readyState !== WebSocket.OPEN) return null;
     const id = this.#nextId++;
@@ -210,11 +249,20 @@ export class WalletStream {
     const isTold = this.#complete && this.#awaited.size === 0;
     const served = this.#unserved.size === 0 && (isTold || (!this.#live && this.#numbers.size > 0));
     if (!served) this.#on.state("connecting", this.#unserved.size ? "Connected, some balances cannot be read" : "Connected, reading balances");
-    else if (this.#live && this.#unread.size) this.#on.state("partly", "Live, but some balances cannot be read");
+    else if (this.#live && (this.#unread.size || this.#partly.size)) this.#on.state("partly", "Live, but some balances cannot be read");
     else this.#on.state(this.#live ? "live" : "behind", this.#live ? "Live" : "Behind, balances may be old");
   }
 
   #refused({ id, code, title, detail }) {
+    const prefix = [...this.#prefixes.keys()].find((each) => this.#prefixes.get(each) === id);
+    if (prefix !== undefined) {
+      if (!this.#asked.delete(id)) {
+        this.#partly.add(prefix);
+        this.#on.leftOut(prefix, detail);
+      } else this.#prefixRefused(prefix, code, title, detail);
+      this.#tellState();
+      return;
+    }
     for (const account of this.#asked.get(id) ?? []) {
       if (this.#watched.has(account)) this.#unserved.add(account);
     }
@@ -234,6 +282,20 @@ export class WalletStream {
     }, this.#wait());
   }
 
+  #prefixRefused(prefix, code, title, detail) {
+    if (!PASSING.includes(code)) {
+      this.#prefixes.delete(prefix);
+      this.#on.trouble(title, detail);
+      return;
+    }
+    const socket = this.#socket;
+    this.#asked.set(prefix, []); // so that it is not taken for live meanwhile
+    setTimeout(() => {
+      this.#asked.delete(prefix);
+      if (socket === this.#socket && this.#prefixes.has(prefix)) this.#subscribeTo(prefix);
+    }, this.#wait());
+  }
+
   /** Half of the wait is random, so that a gateway that comes back is not met by everyone at once. */
   #wait() {
     return Math.min(WAIT_MS_MAX, WAIT_MS_MIN * 2 ** this.#attempts++) * (0.5 + Math.random() / 2);
@@ -243,7 +305,15 @@ export class WalletStream {
     this.#answered = true;
     switch (frame.op) {
       case "ack":
-        for (const row of frame.accounts ?? []) this.#acknowledged(row);
+        for (const row of frame.accounts ?? []) {
+          if (this.#prefixes.has(frame.prefix) && !this.#watched.has(row.account)) {
+            this.#watched.set(row.account, null);
+            this.#found.add(row.account);
+          }
+          this.#acknowledged(row);
+        }
+        if (frame.complete === false && this.#prefixes.has(frame.prefix)) this.#partly.add(frame.prefix);
+        else this.#partly.delete(frame.prefix);
         if (this.#asked.delete(frame.id)) this.#attempts = 0;
         this.#tellState();
         break;

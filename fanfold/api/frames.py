@@ -12,9 +12,9 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Discriminator,
 from pydantic_core import PydanticCustomError
 
 from fanfold.api.answers import AccountName, AssetName, Flags, Id, ProblemCode, ProblemDetail, ProblemTitle
-from fanfold.api.grammar import TOPIC, whole
+from fanfold.api.grammar import ACCOUNT, TOPIC, whole
 from fanfold.api.requests import BATCH_LINES_MAX
-from fanfold.api.words import AccountId, Balance, Moment, OptionalBalance, Optionally, Says
+from fanfold.api.words import ACCOUNT_SAYS, AccountId, Balance, Moment, OptionalBalance, Optionally, Says
 
 NUMBER_MAX: Final = 2**53 - 1
 """The largest integer that JavaScript holds exactly: ids, sub numbers and versions stay below."""
@@ -131,6 +131,18 @@ _OrName: Final = BeforeValidator(_named, json_schema_input_type=WantedTopic | To
 """Who has nothing of a topic yet only names it."""
 
 
+Prefix = Annotated[
+    str,
+    Field(
+        strict=True,
+        pattern=whole(ACCOUNT),
+        examples=["shop:"],
+        description="Every account whose name begins so, also those that open later.",
+    ),
+    Says("account_malformed", ACCOUNT_SAYS),
+]
+
+
 def _some(*lists: str) -> dict[str, Any]:
     """What JSON Schema says of a message with lists of which there must be one at least."""
     return {"required": ["op", "id"], "anyOf": [{"required": [name]} for name in lists]}
@@ -138,8 +150,8 @@ def _some(*lists: str) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Subscribe:
-    """Watch accounts, topics, or both. transfers: tell the phases of these accounts' transfers too. max_rate_hz: of these
-    accounts at most so many frames a second."""
+    """Watch accounts or all accounts with a prefix, topics, or both. transfers: tell the phases of these accounts' transfers too.
+    max_rate_hz: of these accounts at most so many frames a second."""
 
     id: RequestNumber
     accounts: Annotated[
@@ -165,15 +177,21 @@ class Subscribe:
             description="Of these accounts at most so many frames a second, each with the newest; without it, as they come."
         ),
     ] = None
+    prefix: Annotated[
+        Optionally[Prefix],
+        Field(description="In the place of accounts: every account whose name begins so, also those that open later."),
+    ] = None
     op: Annotated[Literal["subscribe"], _OP] = "subscribe"
 
     __pydantic_config__ = ConfigDict(
         extra="forbid",
         json_schema_extra={
-            **_some("accounts", "topics"),
+            **_some("accounts", "prefix", "topics"),
+            "not": {"required": ["accounts", "prefix"]},
             "examples": [
                 {"op": "subscribe", "id": 1, "accounts": [{"account": "alice", "since": 3}]},
                 {"op": "subscribe", "id": 1, "accounts": [{"account": "alice"}], "max_rate_hz": 4},
+                {"op": "subscribe", "id": 1, "prefix": "shop:"},
                 {"op": "subscribe", "id": 1, "topics": ["leaderboard"]},
                 {
                     "op": "subscribe",
@@ -200,12 +218,16 @@ class Unsubscribe:
         list[TopicName],
         Field(min_length=1, max_length=TOPICS_PER_MESSAGE_MAX, description="The names of topics."),
     ] = field(default_factory=list)
+    prefix: Annotated[
+        Optionally[Prefix],
+        Field(description="Of a subscribe: accounts that nothing else here asks for are watched no more."),
+    ] = None
     op: Annotated[Literal["unsubscribe"], _OP] = "unsubscribe"
 
     __pydantic_config__ = ConfigDict(
         extra="forbid",
         json_schema_extra={
-            **_some("subs", "topics"),
+            **_some("subs", "prefix", "topics"),
             "examples": [
                 {"op": "unsubscribe", "id": 2, "subs": [1]},
                 {"op": "unsubscribe", "id": 2, "topics": ["leaderboard"]},
@@ -352,6 +374,14 @@ class Ack:
     topics: Annotated[
         tuple[AckedTopic, ...], Field(description="Of a subscribe with topics: one for each, in its order.")
     ] = ()
+    prefix: Annotated[
+        Optionally[AccountName],
+        Field(description="Of a subscribe with a prefix, each time that accounts with it are named."),
+    ] = None
+    complete: Annotated[
+        Optionally[bool],
+        Field(description="Of a prefix: whether all accounts with it are named by now; if not, others follow."),
+    ] = None
     op: Annotated[Literal["ack"], _OP] = "ack"
 
     __pydantic_config__ = _OPEN

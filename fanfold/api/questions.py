@@ -297,7 +297,7 @@ class OfStream:
 
 @dataclass(frozen=True)
 class OfEvents:
-    """What an event stream tells of: accounts, topics, or both."""
+    """What an event stream tells of: accounts or all with a prefix, topics, or both."""
 
     accounts: Optionally[
         Annotated[SomeAccounts, Field(description=f"The accounts to watch, {EVENT_ACCOUNTS_MAX} at most, each once.")]
@@ -321,6 +321,20 @@ class OfEvents:
     max_rate_hz: Optionally[
         Annotated[
             int, Digits(1, RATE_HZ_MAX, "Of these accounts at most so many events a second, each with the newest.")
+        ]
+    ] = None
+    prefix: Optionally[
+        Annotated[
+            str,
+            Field(
+                pattern=grammar.whole(grammar.ACCOUNT),
+                examples=["shop:"],
+                description=(
+                    f"In the place of accounts: every account whose name begins so, {EVENT_ACCOUNTS_MAX} at most, also those "
+                    "that open later."
+                ),
+            ),
+            Says("account_malformed", ACCOUNT_SAYS),
         ]
     ] = None
     last_event_id: Optionally[

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from types import MappingProxyType
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 import typer
 from rich.console import Console
@@ -39,6 +39,9 @@ def watch(
     accounts: Annotated[list[str] | None, typer.Argument(metavar="ACCOUNT", help="ids of accounts")] = None,
     url: Url = DEFAULT_URL,
     topic: Annotated[str | None, typer.Option(help="a topic in the place of accounts", metavar="NAME")] = None,
+    prefix: Annotated[
+        str | None, typer.Option(help="every account whose id begins so, in the place of accounts", metavar="TEXT")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print a JSON object for every change")] = False,
 ) -> None:
     """Watch balances, or a topic, live until Ctrl-C. Connects again by itself.
@@ -55,11 +58,16 @@ def watch(
 
       fanfold watch alice --json | jq .posted
 
+      fanfold watch --prefix shop:
+
       fanfold watch --topic leaderboard
     """
-    if bool(accounts) is (topic is not None):
-        raise typer.BadParameter("name accounts, or one --topic", param_hint="ACCOUNT")
-    address, wanted = check_url(url), list(dict.fromkeys(accounts or ()))
+    if [bool(accounts), topic is not None, prefix is not None].count(True) != 1:
+        raise typer.BadParameter("name accounts, one --prefix, or one --topic", param_hint="ACCOUNT")
+    if prefix == "":
+        raise typer.BadParameter("must not be empty", param_hint="--prefix")
+    address, accounts = check_url(url), list(dict.fromkeys(accounts or ()))
+    wanted = _Wanted(accounts, prefix or "")
     if topic is not None:
         run(draw_topic(address, topic) if is_terminal() and not as_json else print_topic(address, topic))
     elif as_json or not is_terminal():
@@ -68,10 +76,20 @@ def watch(
         run(_draw_changes(address, wanted))
 
 
-async def _print_changes(url: str, accounts: list[str], as_json: bool) -> None:
+class _Wanted(NamedTuple):
+    """Accounts, or all with a prefix; "" for none."""
+
+    accounts: list[str]
+    prefix: str
+
+    def watched(self, client: Client) -> AsyncGenerator[BalanceChange | AccountStatus | ConnectionState, None]:
+        return client.watch_prefix(self.prefix) if self.prefix else client.watch_accounts(self.accounts)
+
+
+async def _print_changes(url: str, wanted: _Wanted, as_json: bool) -> None:
     if not as_json:
         say_next("\t".join(column.name for column in COLUMNS))
-    async with Client(url) as client, aclosing(client.watch_accounts(accounts)) as updates:
+    async with Client(url) as client, aclosing(wanted.watched(client)) as updates:
         connection = ConnectionTold()
         async for update in updates:
             if isinstance(update, BalanceChange):
@@ -82,18 +100,19 @@ async def _print_changes(url: str, accounts: list[str], as_json: bool) -> None:
                 connection.tell(update)
 
 
-async def _draw_changes(url: str, accounts: list[str]) -> None:
+async def _draw_changes(url: str, wanted: _Wanted) -> None:
     newest: dict[str, BalanceChange] = {}
     statuses: dict[str, AccountStatus] = {}
     state = ConnectionState(False, "connecting")
     console = Console(highlight=False)
 
     def drawn() -> Text:
+        accounts = sorted(newest.keys() | statuses.keys()) if wanted.prefix else wanted.accounts
         lines = drawing(accounts, newest, state, console.width, console.height, statuses)
         return Text("\n".join(lines), no_wrap=False)
 
     with Live(console=console, get_renderable=drawn, refresh_per_second=REDRAWS_PER_SECOND):
-        async with Client(url) as client, aclosing(client.watch_accounts(accounts)) as updates:
+        async with Client(url) as client, aclosing(wanted.watched(client)) as updates:
             async for update in updates:
                 if isinstance(update, BalanceChange):
                     newest[update.account] = update

@@ -49,6 +49,9 @@ def partitions_told(session: Watcher) -> frozenset[int]:
     told, silent = set[int](), set[int]()
     for each in session.by_number.values():
         (told if each.live else silent).add(each.partition)
+    for prefix in session.prefixes.values():
+        told.update(range(prefix.partitions))
+        silent.update(prefix.silent)
     return frozenset(told - silent)
 
 

@@ -74,10 +74,12 @@ def decode(text: str) -> Message | StreamError:
     except ValidationError as error:
         return _explain(number, error, tree)
     match message:
-        case Subscribe(accounts=[], topics=[]):
-            return StreamError(number, "field_missing", "accounts or topics is missing")
-        case Unsubscribe(subs=[], topics=[]):
-            return StreamError(number, "field_missing", "subs or topics is missing")
+        case Subscribe(accounts=[], topics=[], prefix=None):
+            return StreamError(number, "field_missing", "accounts, prefix or topics is missing")
+        case Subscribe(accounts=[_, *_], prefix=str()):
+            return StreamError(number, "body_malformed", "accounts and prefix are two subscribes")
+        case Unsubscribe(subs=[], topics=[], prefix=None):
+            return StreamError(number, "field_missing", "subs, prefix or topics is missing")
         case Submit(id):
             return _commands_as_written(id, text)
     return message
@@ -238,8 +240,17 @@ def topic_frame(answer: TopicAnswer) -> bytes:
 
 def ack_frame(id: int, accounts: Sequence[Acknowledged] = ()) -> bytes:
     """Answers subscribe (with accounts) and unsubscribe (without)."""
-    if not accounts:
-        return msgspec.json.encode({"op": "ack", "id": id})
+    return msgspec.json.encode({"op": "ack", "id": id} | ({"accounts": _acknowledged(accounts)} if accounts else {}))
+
+
+def prefix_ack_frame(id: int, prefix: str, accounts: Sequence[Acknowledged], complete: bool) -> bytes:
+    """Names accounts with a prefix. complete: all of them are named by now."""
+    return msgspec.json.encode(
+        {"op": "ack", "id": id, "prefix": prefix, "accounts": _acknowledged(accounts), "complete": complete}
+    )
+
+
+def _acknowledged(accounts: Sequence[Acknowledged]) -> list[dict[str, object]]:
     rows = []
     for account, sub, version, code, history in accounts:
         row: dict[str, object] = {"account": account, "sub": sub, "version": version}
@@ -248,7 +259,7 @@ def ack_frame(id: int, accounts: Sequence[Acknowledged] = ()) -> bytes:
         if history is not None:
             row["history"] = history
         rows.append(row)
-    return msgspec.json.encode({"op": "ack", "id": id, "accounts": rows})
+    return rows
 
 
 def pong_frame(id: int) -> bytes:

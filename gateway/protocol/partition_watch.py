@@ -29,6 +29,7 @@ from blake3 import blake3
 
 from gateway.protocol.interest import Interest
 from gateway.protocol.messages import Item, item
+from gateway.protocol.prefixes import Prefixes, PrefixSubscription
 from read_side.contract.phases import PhaseRows
 from read_side.contract.rows import AccountRows
 from write_side.contract.words.atoms import available
@@ -101,6 +102,7 @@ class PartitionWatch:
         self._touched = touched
         self._cut_wait_ms = cut_wait_ms
         self._watched: dict[str, dict[Subscription, None]] = {}
+        self.prefixes = Prefixes()
         self._by_key: dict[bytes, str] = {}
         """The accounts of whose transfers somebody wants to know, by the keys that the feed knows them by."""
         self.interest = Interest(self._watched, self._by_key)
@@ -133,7 +135,7 @@ class PartitionWatch:
             if subscription.transfers and (key := _key(subscription.account)) not in self._by_key:
                 self._by_key[key] = subscription.account
                 self.interest.add_key(key)
-        return Read(list(subscriptions), self._asked_at_least, self.breaks)
+        return Read(list(subscriptions), self.asked_at_least, self.breaks)
 
     def forget(self, subscriptions: Sequence[Subscription]) -> None:
         for subscription in subscriptions:
@@ -145,8 +147,23 @@ class PartitionWatch:
                     if self._by_key:
                         self._by_key.pop(_key(subscription.account), None)
 
+    def register_prefix(self, prefix: PrefixSubscription) -> None:
+        """Look at the name of every account that changes from now on; which are there has still to be listed."""
+        self.prefixes.add(prefix)
+        self.interest.everything += not prefix.hidden
+        prefix.unlisted.add(self.partition)
+
+    def forget_prefix(self, prefix: PrefixSubscription) -> None:
+        if self.prefixes.forget(prefix):
+            self.interest.everything -= not prefix.hidden
+
+    def listed(self, prefix: PrefixSubscription, accounts: Sequence[str]) -> None:
+        """Which accounts begin with it, as of what was asked to be reflected or later, and the feed has not broken since."""
+        prefix.unlisted.discard(self.partition)
+        prefix.keep(each for each in accounts if not prefix.acknowledged or each not in prefix.session.by_account)
+
     @property
-    def _asked_at_least(self) -> int:
+    def asked_at_least(self) -> int:
         """What a read must reflect: also batches that are on their way here, and were asked for without who is named now."""
         return max(self._furthest_heard, self.interest.asked_upto)
 
@@ -158,7 +175,8 @@ class PartitionWatch:
 
     def sessions(self) -> set[Watcher]:
         """Those that have been told something of an account here: of what was never read there is nothing old."""
-        return {each.session for watchers in self._watched.values() for each in watchers if each.read}
+        told: set[Watcher] = {each.session for watchers in self._watched.values() for each in watchers if each.read}
+        return told.union(each.session for each in self.prefixes if each.acknowledged)
 
     def take(self, batch: FeedBatch) -> Verdict:
         """One batch of the feed. BROKEN: a repair is due, see `begin_repair`."""
@@ -170,6 +188,8 @@ class PartitionWatch:
             self._furthest_heard = max(self._furthest_heard, batch.upto)
             if verdict is Verdict.BROKEN:
                 self._break()
+            if self.prefixes:
+                self._open(batch.rows)
             if self._watched:
                 self._offer(batch.rows)
                 self._offer_phases(batch.phases)
@@ -184,7 +204,7 @@ class PartitionWatch:
         if not everyone:
             self.repairing = False
             return None
-        return Read(everyone, self._asked_at_least, self.breaks, repair=True)
+        return Read(everyone, self.asked_at_least, self.breaks, repair=True)
 
     def finish(
         self, read: Read, items: Mapping[str, Item], reached: int, now_ms: int, history: str | None = None
@@ -222,7 +242,7 @@ class PartitionWatch:
         than what was told, the next repair reads.
         """
         is_gone = reached < read.min_position
-        if is_gone and self._asked_at_least == read.min_position:
+        if is_gone and self.asked_at_least == read.min_position:
             self._furthest_heard = min(self._furthest_heard, reached)
             self.interest.asked_upto = min(self.interest.asked_upto, reached)
         before, known = self.history, history is not None
@@ -299,10 +319,27 @@ class PartitionWatch:
     def _break(self) -> None:
         self.breaks += 1
         self.repairing = bool(self._watched)
+        for prefix in self.prefixes:
+            prefix.unlisted.add(self.partition)
         for watchers in self._watched.values():
             for subscription in watchers:
                 subscription.miss_phases()
                 subscription.hold()
+
+    def _open(self, rows: AccountRows) -> None:
+        """Whoever watches a prefix watches the accounts that begin so, from the row that names them first: all of those rows come
+        here, so nothing of them is missing. During a repair they wait with all others of the partition."""
+        for i, account in self.prefixes.match(rows.accounts):
+            for prefix in self.prefixes.of(account):
+                subscription = prefix.offer(account, self.history, int(rows.version[i]))
+                if subscription is not None:
+                    self.register([subscription])
+                    if self.repairing:
+                        subscription.hold()
+                    else:
+                        subscription.release()
+                if subscription is not None or prefix.full:
+                    self._touched[prefix.session] = None
 
     def _offer(self, rows: AccountRows) -> None:
         """Only watched accounts are looked at beyond their name, and each is encoded once for all who watch it."""

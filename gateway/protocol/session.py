@@ -31,6 +31,7 @@ from gateway.protocol.messages import (
 )
 from gateway.protocol.outbox import Outbox
 from gateway.protocol.pace import Pace
+from gateway.protocol.prefixes import PREFIXES_MAX, PrefixSubscription
 from gateway.protocol.submits import Commands, Failed, Request, Submits, Told, answers_frame, commands_of, transfer_ids
 from gateway.protocol.subscription import Subscription
 from gateway.protocol.topics import TopicBoard, TopicSubscription
@@ -58,12 +59,21 @@ class Watch(NamedTuple):
     """What was asked of each."""
     transfers: bool
     pace: Pace | None = None
+    prefix: PrefixSubscription | None = None
+    """Where they were found with it."""
+
+
+class WatchPrefix(NamedTuple):
+    """Wish: look for this prefix in every row, list the accounts that there are, then take a `snapshot` (or `refuse_prefix`)."""
+
+    prefix: PrefixSubscription
 
 
 class Unwatch(NamedTuple):
     """Wish: forget these; they are closed already."""
 
     subscriptions: list[Subscription]
+    prefixes: Sequence[PrefixSubscription] = ()
 
 
 class Close(NamedTuple):
@@ -90,7 +100,7 @@ class Whose(NamedTuple):
     message: Subscribe
 
 
-Wish = Watch | Unwatch | Close | SignIn | Whose
+Wish = Watch | WatchPrefix | Unwatch | Close | SignIn | Whose
 
 
 class Session:
@@ -106,6 +116,7 @@ class Session:
         "by_number",
         "live",
         "outbox",
+        "prefixes",
         "principal",
         "refused_submit",
         "submits",
@@ -132,6 +143,7 @@ class Session:
         self._board = TopicBoard({}) if board is None else board
         self.by_account: dict[str, Subscription] = {}
         self.by_number: dict[int, Subscription] = {}
+        self.prefixes: dict[str, PrefixSubscription] = {}
         self.outbox = Outbox()
         self.live = True
         """What the client was told last: False when what it sees may be old."""
@@ -169,11 +181,13 @@ class Session:
                 if not whose_is_known and (names := self._unclear(message)):
                     return Whose(names, message)
                 return self._subscribe(message)
-            case Unsubscribe(id, subs, topics):
-                closed = self._close(subs)
+            case Unsubscribe(id, subs, topics, prefix):
+                closed, ended = self._take_back(subs), tuple[PrefixSubscription, ...]()
+                if prefix is not None and (subscription := self.prefixes.get(prefix)) is not None:
+                    closed, ended = closed + self._end_prefix(subscription), (subscription,)
                 self._forget(topics)
                 self.outbox.answer(ack_frame(id))
-                return Unwatch(closed) if closed else None
+                return Unwatch(closed, ended) if closed or ended else None
             case Ping(id):
                 self.outbox.answer(pong_frame(id))
                 return None
@@ -279,20 +293,26 @@ class Session:
         if len(self.by_account) + new > self.subscriptions_max:
             detail = f"at most {self.subscriptions_max} accounts a connection; unsubscribe some, or open another"
             return self._refuse(StreamError(message.id, "too_many_subscriptions", detail))
+        if message.prefix is not None and (refused := self._prefix_refused(message.prefix)) is not None:
+            return self._refuse(StreamError(message.id, *refused))
         if message.topics and not self._board.known:
             return self._refuse(
                 StreamError(message.id, "not_ready", "which topics there are is not known yet: subscribe again")
             )
-        if message.accounts and self._unanswered >= SUBSCRIBES_AT_ONCE_MAX:
+        if (message.accounts or message.prefix) and self._unanswered >= SUBSCRIBES_AT_ONCE_MAX:
             return self._refuse(StreamError(message.id, "overloaded", "wait for the acks of the subscribes before"))
         if message.topics:
             self.outbox.answer(topic_ack_frame(message.id, [self._watch(wanted) for wanted in message.topics]))
-        if not message.accounts:
+        if not message.accounts and message.prefix is None:
             return None
         self._unanswered += 1
-        named = [self._name(wanted, message.transfers) for wanted in message.accounts]
         pace = None if message.max_rate_hz is None else Pace(message.max_rate_hz)
         self.outbox.paced = self.outbox.paced or pace is not None
+        if message.prefix is not None:
+            return self._watch_prefix(message.id, message.prefix, message.transfers, pace)
+        named = [self._name(wanted, message.transfers) for wanted in message.accounts]
+        for each in named:
+            each.asked_alone += 1
         return Watch(message.id, named, message.accounts, message.transfers, pace)
 
     def _watch(self, wanted: WantedTopic) -> AcknowledgedTopic:
@@ -327,6 +347,60 @@ class Session:
             return account
         return self._hide(account)
 
+    def _prefix_refused(self, prefix: str) -> tuple[str, str] | None:
+        """Code and detail of why one more prefix is not watched."""
+        if prefix in self.prefixes:
+            return "body_malformed", "this prefix is subscribed already; to begin anew unsubscribe from it first"
+        if len(self.prefixes) >= PREFIXES_MAX:
+            return "too_many_subscriptions", f"at most {PREFIXES_MAX} prefixes a connection"
+        return None
+
+    def _watch_prefix(self, id: int, prefix: str, transfers: bool, pace: Pace | None) -> WatchPrefix:
+        """One that may not be read as a whole is taken for one with which nothing begins, in every word."""
+        read_as = prefix
+        if self._hide is not None and not (
+            self.principal is not None and self.principal.may_all_with(Right.READ, prefix)
+        ):
+            read_as = self._hide(prefix)
+        subscription = PrefixSubscription(self, id, prefix, read_as, transfers, pace)
+        self.prefixes[prefix] = subscription
+        return WatchPrefix(subscription)
+
+    def snapshot(self, prefix: PrefixSubscription) -> Watch | Unwatch:
+        """Its accounts have been listed: read them, and feed them from now on; or it is refused, as they are too many."""
+        room = self.subscriptions_max - len(self.by_account)
+        new = sum(account not in self.by_account for account in prefix.found)
+        if new > room:
+            self._errors += 1
+            return self.refuse_prefix(
+                prefix,
+                "too_many_subscriptions",
+                f"more than {room} accounts begin with the prefix, of {self.subscriptions_max} accounts a connection; nothing of "
+                "it is subscribed: take a longer prefix, unsubscribe some, or open another connection",
+            )
+        wanted = [Wanted(account) for account in sorted(prefix.found)] if prefix.open else []
+        prefix.found = {}
+        named = [self._name(each, prefix.transfers) for each in wanted]
+        return Watch(prefix.id, named, wanted, prefix.transfers, prefix.pace, prefix)
+
+    def refuse_prefix(self, prefix: PrefixSubscription, code: str, detail: str) -> Unwatch:
+        """It could not be listed, or has too many accounts: nothing of it is subscribed."""
+        self._unanswered -= 1
+        self.outbox.answer(error_frame(StreamError(prefix.id, code, detail)))
+        return Unwatch(self._end_prefix(prefix), (prefix,))
+
+    def adopt(self, prefix: PrefixSubscription) -> list[Subscription]:
+        """What a list has found since the ack, silent until it has been read and `acknowledge_read` says so."""
+        found = [self.open_under(prefix, account, read=False) for account in prefix.take_found()]
+        prefix.unread |= dict.fromkeys(found)
+        return found
+
+    def open_under(self, prefix: PrefixSubscription, account: str, *, read: bool = True) -> Subscription:
+        """One more account of an acknowledged prefix. read: what it is comes with the next row, so nothing has to be read."""
+        subscription = self._name(Wanted(account), prefix.transfers)
+        subscription.grant(None, prefix.transfers, read, prefix.pace)
+        return subscription
+
     def acknowledge(
         self,
         watch: Watch,
@@ -348,8 +422,14 @@ class Session:
             is_ours = wanted.history is None or wanted.history == histories.get(subscription.account)
             since = wanted.since if is_ours else None
             subscription.grant(since, watch.transfers, subscription.account not in unread, watch.pace)
+            if watch.prefix is None:
+                subscription.asked_alone -= 1
+                subscription.alone = True
         codes = dict.fromkeys(undecided, "view_rebuilding") | {**unread}
-        self._tell_held(watch.id, watch.subscriptions, versions, codes, histories)
+        rows = _held(watch.subscriptions, versions, codes, histories)
+        if watch.prefix is not None:
+            watch.prefix.acknowledged = True
+        self.outbox.answer(ack_frame(watch.id, rows) if watch.prefix is None else watch.prefix.ack(rows))
 
     def acknowledge_read(
         self,
@@ -358,26 +438,17 @@ class Session:
         versions: Mapping[str, int],
         undecided: frozenset[str] = frozenset(),
         histories: Mapping[str, str] = NOTHING_TOLD,
+        prefix: PrefixSubscription | None = None,
     ) -> None:
         """Name accounts of a request that were acknowledged unread again, now that it is known what is held of them."""
         still = [each for each in subscriptions if each.open]
-        if still:
-            self._tell_held(id, still, versions, dict.fromkeys(undecided, "view_rebuilding"), histories)
-
-    def _tell_held(
-        self,
-        id: int,
-        subscriptions: Sequence[Subscription],
-        versions: Mapping[str, int],
-        codes: Mapping[str, str],
-        histories: Mapping[str, str],
-    ) -> None:
-        rows = []
-        for each in subscriptions:
-            name = each.account
-            code = codes.get(name, "account_not_found")
-            rows.append(Acknowledged(each.shown, each.number, versions.get(name), code, histories.get(name)))
-        self.outbox.answer(ack_frame(id, rows))
+        rows = _held(still, versions, dict.fromkeys(undecided, "view_rebuilding"), histories)
+        if prefix is not None:
+            for each in subscriptions:
+                prefix.unread.pop(each, None)
+            prefix.name(rows)
+        elif still:
+            self.outbox.answer(ack_frame(id, rows))
 
     def refuse(self, watch: Watch, code: str, detail: str) -> Unwatch:
         """The state could not be read: an error instead of the ack, and nothing of this request stays subscribed.
@@ -389,7 +460,13 @@ class Session:
         open_before = [subscription for subscription in watch.subscriptions if subscription.open]
         for subscription in watch.subscriptions:
             subscription.refuse()
-        return Unwatch(self._close([each.number for each in open_before if not each.open]))
+            subscription.asked_alone -= watch.prefix is None
+        closed = self._close([each.number for each in open_before if not each.open])
+        if watch.prefix is None:
+            for prefix in self.prefixes.values():  # one that opened meanwhile was left to this request
+                prefix.keep(each.shown for each in closed if prefix.covers(each.shown))
+            return Unwatch(closed)
+        return Unwatch(closed + self._end_prefix(watch.prefix), (watch.prefix,))
 
     def tell_status(self, live: bool) -> None:
         self.live = live
@@ -400,7 +477,38 @@ class Session:
         for id in () if self.submits is None else self.submits.drop():
             self._goes_nowhere(id, "")
         self._forget(list(self.topics))
-        return Unwatch(self._close(list(self.by_number)))
+        prefixes, self.prefixes = tuple(self.prefixes.values()), {}
+        for each in prefixes:
+            each.open = False
+        return Unwatch(self._close(list(self.by_number)), prefixes)
+
+    def _take_back(self, numbers: Iterable[int]) -> list[Subscription]:
+        """These are asked for by their own names no more; those with a prefix that is watched go on for its sake."""
+        closed = []
+        for number in numbers:
+            subscription = self.by_number.get(number)
+            if subscription is not None and self._is_covered(subscription.shown):
+                subscription.alone = False
+            elif subscription is not None:
+                closed += self._close([number])
+        return closed
+
+    def _end_prefix(self, prefix: PrefixSubscription) -> list[Subscription]:
+        """Those of its accounts that nothing else asks for are closed."""
+        prefix.open = False
+        if self.prefixes.get(prefix.prefix) is prefix:
+            del self.prefixes[prefix.prefix]
+        return self._close(
+            [
+                each.number
+                for account, each in self.by_account.items()
+                if account.startswith(prefix.prefix)
+                and not (each.alone or each.asked_alone or prefix.hidden or self._is_covered(account))
+            ]
+        )
+
+    def _is_covered(self, account: str) -> bool:
+        return any(each.covers(account) for each in self.prefixes.values())
 
     def _close(self, numbers: list[int]) -> list[Subscription]:
         """Numbers that are not open are passed over: unsubscribing twice equals once."""
@@ -417,3 +525,17 @@ class Session:
         self._errors += 1
         self.outbox.answer(error_frame(error))
         return Close(CloseCode.TOO_MANY_ERRORS) if self._errors >= ERRORS_MAX else None
+
+
+def _held(
+    subscriptions: Iterable[Subscription],
+    versions: Mapping[str, int],
+    codes: Mapping[str, str],
+    histories: Mapping[str, str],
+) -> list[Acknowledged]:
+    rows = []
+    for each in subscriptions:
+        name = each.account
+        code = codes.get(name, "account_not_found")
+        rows.append(Acknowledged(each.shown, each.number, versions.get(name), code, histories.get(name)))
+    return rows

@@ -13,6 +13,7 @@ was granted, and leaves it with the granted one otherwise.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from enum import Enum, auto
 from typing import Final, Protocol
 
@@ -24,11 +25,28 @@ PHASES_UNSENT_MAX: Final = 64
 """Transfers of one account whose phase waits for a client that reads slowly; past it the oldest goes, and the client is told."""
 
 
+class WatchedPrefix(Protocol):
+    """partitions: how many there are. acknowledged: whether it has been."""
+
+    partitions: int
+    acknowledged: bool
+
+    @property
+    def silent(self) -> Iterable[int]:
+        """Partitions of which something of it may have still to be told."""
+        ...
+
+
 class Watcher(Protocol):
     """The client whose subscription it is (`session.py`); clients are told apart by identity."""
 
     live: bool
     by_number: dict[int, Subscription]
+
+    @property
+    def prefixes(self) -> Mapping[str, WatchedPrefix]:
+        """All accounts whose names begin so are watched, too."""
+        ...
 
     @property
     def outbox(self) -> Outbox:
@@ -107,12 +125,14 @@ class Subscription:
     newest: the newest version offered, or the client's `since`; sent: the newest sent. due: the feed position of its release.
     unanswered: requests that name it and have no answer; granted: None until one is acknowledged, then whether it wants phases.
     read: whether its state was ever read here (that there is no such account, too).
+    asked_alone, alone: requests by its own name that are not answered; whether one was granted and not taken back since. Else it
+    is there for a prefix.
     transfers: whether phases of its transfers are kept for the client; phases: those unsent, None for none.
     """
 
     __slots__ = (
-        "account", "due", "first", "granted", "missed", "newest", "number", "pace", "partition", "phases", "read", "sent",
-        "session", "shown", "stage", "transfers", "unanswered", "unsent",
+        "account", "alone", "asked_alone", "due", "first", "granted", "missed", "newest", "number", "pace", "partition", "phases",
+        "read", "sent", "session", "shown", "stage", "transfers", "unanswered", "unsent",
     )  # fmt: skip
 
     def __init__(self, session: Watcher, account: str, number: int, shown: str | None = None) -> None:
@@ -128,6 +148,8 @@ class Subscription:
         self.due = -1
         self.unsent: Item | None = None
         self.first = True
+        self.asked_alone = 0
+        self.alone = False
         self.unanswered = 0
         self.read = False
         self.granted: bool | None = None

@@ -13,8 +13,9 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-def own_request(method: str, path: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> Scope:
-    """The scope of a request of the gateway itself. headers: names in lower case."""
+def own_request(method: str, address: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> Scope:
+    """The scope of a request of the gateway itself. address: path, and query. headers: names in lower case."""
+    path, _, query = address.partition("?")
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -23,7 +24,7 @@ def own_request(method: str, path: str, headers: Iterable[tuple[bytes, bytes]] =
         "scheme": "http",
         "path": path,
         "raw_path": path.encode(),
-        "query_string": b"",
+        "query_string": query.encode(),
         "root_path": "",
         "headers": list(headers),
         "client": None,

@@ -163,12 +163,13 @@ class OverHttp:
 
     async def ask(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
         headers = [("content-type", "application/json")] if body is not None else []
+        path, _, query = path.partition("?")
         await self._enter()
         try:
             async with (
                 self._questions.one(),
                 # Whatever the gateway asks for itself is a read.
-                self._asked(method, self._url(path.encode(), b""), headers, body, is_read=True) as response,
+                self._asked(method, self._url(path.encode(), query.encode()), headers, body, is_read=True) as response,
             ):
                 return response.status, await response.read()
         except NoPlace as full:

@@ -107,7 +107,7 @@ class ReadSideBalances:
         except UpstreamUnavailable as gone:
             raise BalancesUnavailable(str(gone)) from gone
         if status != 200:
-            raise _refused(status, body)
+            raise refused(status, body)
         try:
             answer = _decode(body)
             undecided = frozenset(accounts[place] for place in answer.undecided)
@@ -127,7 +127,7 @@ class ReadSideBalances:
         return Found(items, reached, undecided, answer.histories.get(str(partition)))
 
 
-def _refused(status: int, body: bytes) -> BalancesUnavailable:
+def refused(status: int, body: bytes) -> BalancesUnavailable:
     """What the read side said of why it does not answer, as far as it is known."""
     try:
         problem = _decode_problem(body)

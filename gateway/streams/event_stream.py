@@ -27,7 +27,7 @@ from gateway.metrics import Metrics
 from gateway.protocol.lifetime import Limits, bye_frame
 from gateway.protocol.partition_watch import PartitionWatch
 from gateway.protocol.resume import Question
-from gateway.protocol.session import Session, Watch
+from gateway.protocol.session import Session, Watch, WatchPrefix
 from gateway.proxy.asgi import Receive, Scope, Send
 from gateway.streams.handshake import NOT_ASKED, ticket_in
 from gateway.streams.hub import Hub
@@ -155,8 +155,12 @@ class EventStream:
     def _subscribe(self, client: WaitingRequest, question: Question, wanted: OfEvents, last_id: str) -> None:
         accounts, topics = question.resumed(last_id)
         transfers = wanted.transfers == "true"
-        wish = client.session.ask(Subscribe(1, accounts, topics, transfers, wanted.max_rate_hz), whose_is_known=True)
-        if isinstance(wish, Watch):
+        wish = client.session.ask(
+            Subscribe(1, accounts, topics, transfers, wanted.max_rate_hz, wanted.prefix), whose_is_known=True
+        )
+        if isinstance(wish, WatchPrefix):
+            self._hub.watch_prefix(client.session, wish)
+        elif isinstance(wish, Watch):
             self._hub.watch(client.session, wish)
         client.flush()
 
@@ -173,7 +177,9 @@ class EventStream:
                 written = b"" if client.ended else self._events(session, question, watches)
             except TimeoutError:
                 written = _ALIVE
-            over = client.away is not None or client.ended or not (session.by_number or session.topics)
+            over = (
+                client.away is not None or client.ended or not (session.by_number or session.topics or session.prefixes)
+            )
             if over:
                 written += _goodbye(client.away, self._hub.lifetimes.return_ms())
             if written or over:
@@ -186,6 +192,8 @@ class EventStream:
         if not session.outbox:
             return b""
         frames, items = session.outbox.take()
+        if not frames:
+            return b""
         self._metrics.frames.inc()
         self._metrics.items.inc(items)
         self._hub.let_rest(session)
@@ -208,8 +216,10 @@ def _goodbye(away: tuple[CloseCode, int] | None, return_ms: int) -> bytes:
 def _asked(query: bytes) -> tuple[Question, OfEvents]:
     """Raises Malformed."""
     asked = read_query(OfEvents, query, bytes_max=QUERY_BYTES_MAX)
-    if asked.accounts is None and asked.topics is None:
-        raise Malformed("parameter_malformed", "query", "must have accounts or topics")
+    if asked.accounts is None and asked.topics is None and asked.prefix is None:
+        raise Malformed("parameter_malformed", "query", "must have accounts, prefix or topics")
+    if asked.accounts is not None and asked.prefix is not None:
+        raise Malformed("parameter_malformed", "prefix", "takes no accounts beside it: open two streams")
     accounts = _names("accounts", asked.accounts, EVENT_ACCOUNTS_MAX)
     topics = _names("topics", asked.topics, EVENT_TOPICS_MAX)
     return Question(accounts, topics), asked

@@ -6,7 +6,7 @@ The rules are in `protocol/partition_watch.py` and `protocol/session.py`; here a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from typing import Any, Final, Protocol, TypeVar
 
 import structlog
@@ -16,11 +16,13 @@ from fanfold.api.retry import InARow, Waits
 from gateway.metrics import Metrics
 from gateway.protocol.pace import Pace
 from gateway.protocol.partition_watch import PartitionWatch, Verdict
-from gateway.protocol.session import Session, Watch
+from gateway.protocol.session import Session, Unwatch, Watch, WatchPrefix
 from gateway.protocol.subscription import Subscription, Watcher
 from gateway.protocol.topics import TopicBoard
+from gateway.streams.account_names import AccountNames
 from gateway.streams.balance_source import BalanceSource
 from gateway.streams.lifetimes import Lifetimes, given_up
+from gateway.streams.prefix_lists import PrefixLists
 from gateway.streams.subscribes import Reading, Subscribes, read_all
 from read_side.contract.feed import Feed, FeedBatch
 from read_side.contract.topics import TopicFeed
@@ -72,6 +74,7 @@ class Hub:
         self,
         feed: Feed,
         balances: BalanceSource,
+        names: AccountNames,
         metrics: Metrics,
         now_ms: Callable[[], int],
         wall_us: Callable[[], int],
@@ -109,6 +112,18 @@ class Hub:
         self._tasks: set[asyncio.Task[None]] = set()
         self.subscribes = Subscribes(
             balances, now_ms, snapshot_wait_ms, self._spawn, self._tell_status, self._wake_up, self.unwatch
+        )
+        self._prefixes = PrefixLists(
+            names,
+            self.subscribes,
+            snapshot_wait_ms,
+            self._spawn,
+            self._readings,
+            lambda: self.partitions,
+            self._by_partition,
+            self._tell_status,
+            self._wake_up,
+            self.unwatch,
         )
         metrics.connections.set_function(lambda: len(self._streams))
         metrics.topic_subscriptions.set_function(lambda: self.topics.watched)
@@ -159,7 +174,7 @@ class Hub:
 
     def leave(self, stream: Stream) -> None:
         self._streams.pop(stream.session, None)
-        self.unwatch(stream.session.end().subscriptions)
+        self.unwatch(stream.session.end())
         self._touched.pop(stream.session, None)  # last: who leaves a silent partition is touched once more
 
     def watch(self, session: Session, watch: Watch) -> None:
@@ -167,9 +182,22 @@ class Hub:
 
         Before this returns, because the client's next message may unsubscribe: whoever is registered after that stays for ever.
         """
+        self._spawn(self._serve(session, watch, self._readings(watch)))
+
+    def watch_prefix(self, session: Session, wish: WatchPrefix) -> None:
+        """The same for every account with a prefix."""
+        wish.prefix.partitions = len(self.partitions)
+        for partition in self.partitions:
+            partition.register_prefix(wish.prefix)
+        self._spawn(self._prefixes.serve(session, wish.prefix))
+
+    async def _serve(self, session: Session, watch: Watch, readings: list[Reading]) -> None:
+        await self.subscribes.serve(session, watch, readings)
+        self._prefixes.adopt(session)
+
+    def _readings(self, watch: Watch) -> list[Reading]:
         shares = self._by_partition(watch.subscriptions)
-        readings = [Reading(self.partitions[p], self.partitions[p].register(share)) for p, share in shares.items()]
-        self._spawn(self.subscribes.serve(session, watch, readings))
+        return [Reading(self.partitions[p], self.partitions[p].register(share)) for p, share in shares.items()]
 
     def let_rest(self, session: Session) -> None:
         """Something was written to it: what has a pace is told again when that allows it."""
@@ -181,10 +209,15 @@ class Hub:
         if session.outbox:
             self._wake_up(session)
 
-    def unwatch(self, subscriptions: Sequence[Subscription]) -> None:
-        sessions = dict.fromkeys(subscription.session for subscription in subscriptions)
+    def unwatch(self, ended: Unwatch) -> None:
+        subscriptions = ended.subscriptions
+        sessions: dict[Watcher, None] = dict.fromkeys(each.session for each in subscriptions)
+        sessions |= dict.fromkeys(each.session for each in ended.prefixes)
         for partition, share in self._by_partition(subscriptions).items():
             self.partitions[partition].forget(share)
+        for prefix in ended.prefixes:
+            for watch in self.partitions:
+                watch.forget_prefix(prefix)
         for session in sessions:
             self._tell(session, self._in_silent(session))
 
@@ -222,8 +255,10 @@ class Hub:
             if self._pushes is not None and verdict is not Verdict.BROKEN:
                 self._pushes.heard(batch, is_watched=partition.offered_us is not None)
             self._metrics.batches.labels(verdict.value).inc()
-            if verdict is Verdict.BROKEN and (repair is None or repair.done()):
-                repair = self._spawn(self._repair(partition))
+            if verdict is Verdict.BROKEN:
+                self._prefixes.list_again(partition)
+                if repair is None or repair.done():
+                    repair = self._spawn(self._repair(partition))
 
         def subscribe() -> AsyncIterator[FeedBatch]:
             return self._feed.subscribe(partition.partition, partition.interest)
@@ -309,6 +344,8 @@ class Hub:
     def _in_silent(self, session: Watcher) -> bool:
         """Whether it was told something of an account of a silent partition."""
         told = (each for each in session.by_number.values() if each.read) if self.silent else ()
+        if self.silent and any(each.acknowledged for each in session.prefixes.values()):
+            return True  # what opens there would not be told
         return not self.silent.isdisjoint(self._by_partition(told))
 
     def _tell(self, session: Watcher, in_silent: bool) -> None:

@@ -6,7 +6,7 @@ What may be said of it `protocol/session.py` knows; here are only tasks, waits a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -18,7 +18,8 @@ from fanfold.api.frames import ACCOUNTS_PER_MESSAGE_MAX
 from fanfold.api.retry import Waits, retry
 from gateway.protocol.messages import Item
 from gateway.protocol.partition_watch import PartitionWatch, Read
-from gateway.protocol.session import Session, Watch
+from gateway.protocol.prefixes import PrefixSubscription
+from gateway.protocol.session import Session, Unwatch, Watch
 from gateway.protocol.subscription import Subscription
 from gateway.streams.balance_source import BalanceSource, BalancesUnavailable, Found
 
@@ -40,6 +41,7 @@ class _NotRead(NamedTuple):
     session: Session
     id: int
     subscriptions: list[Subscription]
+    prefix: PrefixSubscription | None = None
 
 
 class Reading:
@@ -78,7 +80,7 @@ class Subscribes:
         spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
         tell_status: Callable[[Session], None],
         wake_up: Callable[[Session], None],
-        unwatch: Callable[[Sequence[Subscription]], None],
+        unwatch: Callable[[Unwatch], None],
     ) -> None:
         self.not_read: dict[int, list[_NotRead]] = {}
         """What waits for a partition to be readable; one task a partition reads for all, however many clients wait there."""
@@ -101,9 +103,9 @@ class Subscribes:
         for task in tasks:
             task.cancel()
         unread = [each for each in readings if each.found is None]
-        if len(unread) == len(readings) and not any(each.has_reason for each in unread):
+        if readings and len(unread) == len(readings) and not any(each.has_reason for each in unread):
             detail = "The balances could not be read in time. Nothing of this request is subscribed; subscribe again."
-            self._unwatch(session.refuse(watch, "upstream_unavailable", detail).subscriptions)
+            self._unwatch(session.refuse(watch, "upstream_unavailable", detail))
         else:
             self._acknowledge(session, watch, readings, unread)
         for each in unread:
@@ -131,7 +133,14 @@ class Subscribes:
                     each.read, each.found.items, each.found.reached, self._now_ms(), each.found.history
                 )
         for each in unread:
-            self._serve_later(each.partition, _NotRead(session, watch.id, each.read.subscriptions))
+            self._serve_later(each.partition, _NotRead(session, watch.id, each.read.subscriptions, watch.prefix))
+
+    def serve_found(
+        self, session: Session, prefix: PrefixSubscription, partition: PartitionWatch, found: list[Subscription]
+    ) -> None:
+        """These were found with a prefix after its ack: they are named once they have been read."""
+        partition.register(found)
+        self._serve_later(partition, _NotRead(session, prefix.id, found, prefix))
 
     def _serve_later(self, partition: PartitionWatch, share: _NotRead) -> None:
         if partition.partition in self.not_read:
@@ -151,7 +160,7 @@ class Subscribes:
                 self._served_late(partition, read, found, waiting)
 
         try:
-            await retry(attempt, Exception, WAITS, asyncio.sleep, partial(_tell_failure, partition.partition))
+            await retry(attempt, Exception, WAITS, asyncio.sleep, partial(tell_failure, partition.partition))
         finally:
             del self.not_read[partition.partition]
 
@@ -171,7 +180,9 @@ class Subscribes:
             subscription.found()
         for share in shares:
             self._tell_status(share.session)
-            share.session.acknowledge_read(share.id, share.subscriptions, versions, found.undecided, histories)
+            share.session.acknowledge_read(
+                share.id, share.subscriptions, versions, found.undecided, histories, share.prefix
+            )
             self._wake_up(share.session)
         partition.finish(replace(read, subscriptions=silent), found.items, found.reached, self._now_ms(), found.history)
 
@@ -203,13 +214,13 @@ async def _again(
     attempt: Callable[[], Coroutine[Any, Any, Found]], partition: int, tell: Callable[[Exception], None]
 ) -> Found:
     def told(failure: Exception) -> None:
-        _tell_failure(partition, failure)
+        tell_failure(partition, failure)
         tell(failure)
 
     return await retry(attempt, Exception, WAITS, asyncio.sleep, told)
 
 
-def _tell_failure(partition: int, failure: Exception) -> None:
+def tell_failure(partition: int, failure: Exception) -> None:
     if isinstance(failure, BalancesUnavailable):
         _log.warning("balances_unavailable", partition=partition, code=failure.code, reason=str(failure))
     else:  # a bug of ours or of a side: whoever waits for this read must not wait for ever

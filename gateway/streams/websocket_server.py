@@ -34,7 +34,7 @@ from gateway.limits.rates import SECOND_NS, Meter, Quota
 from gateway.metrics import Metrics
 from gateway.protocol.lifetime import Limits, bye_frame
 from gateway.protocol.outbox import text_frame
-from gateway.protocol.session import Close, Session, Unwatch, Watch, Whose, Wish
+from gateway.protocol.session import Close, Session, Unwatch, Watch, WatchPrefix, Whose, Wish
 from gateway.protocol.session import SignIn as Presented
 from gateway.protocol.submits import Request as Commands
 from gateway.protocol.submits import Told
@@ -442,8 +442,10 @@ class StreamConnection(asyncio.Protocol):
         match wish:
             case Watch() as watch:
                 self._hub.watch(self.session, watch)
-            case Unwatch(subscriptions):
-                self._hub.unwatch(subscriptions)
+            case WatchPrefix() as prefix:
+                self._hub.watch_prefix(self.session, prefix)
+            case Unwatch() as ended:
+                self._hub.unwatch(ended)
             case Presented() as presented:
                 self._present(presented)
             case Whose() as whose:

@@ -1,7 +1,7 @@
 // One of the shared cases, in Node or in a page: tells what the client told, until the sentinel or until it has ended.
 
 /** case: of stream_cases.json; url: of the scripted gateway; WalletStream: the module's. */
-export const played = ({ WalletStream }, url, { watch, sentinel, options }) =>
+export const played = ({ WalletStream }, url, { watch, prefix, sentinel, options }) =>
   new Promise((resolve) => {
     const told = [];
     const lives = []; // how many balances had been told whenever it said that it is live
@@ -18,6 +18,7 @@ export const played = ({ WalletStream }, url, { watch, sentinel, options }) =>
       },
     };
     const stream = new WalletStream(url, on, undefined, options);
-    for (const account of [...watch, sentinel]) stream.watch(account);
+    if (prefix !== undefined) stream.watchPrefix(prefix);
+    else for (const account of [...watch, sentinel]) stream.watch(account);
     stream.start();
   });

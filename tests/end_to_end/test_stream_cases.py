@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +20,7 @@ from websockets.typing import Subprotocol
 from fanfold.answers import BalanceChange
 from fanfold.api.close_codes import is_final
 from fanfold.api.routes import SUBPROTOCOL
-from fanfold.stream import watch
+from fanfold.stream import watch, watch_prefix
 from fanfold.stream_connection import PASSING, StreamEnded
 from tests.end_to_end.console_page import ARGUMENTS
 
@@ -50,6 +50,7 @@ class Gateway:
 
     def __init__(self, case: dict[str, Any]) -> None:
         self._steps = [dict(step) for step in case["script"]]
+        self._sentinel, self._prefix = _sentinel(case), case.get("prefix")
         self._ends = case.get("refused") or case.get("ended")
         self._lock = asyncio.Lock()
         self.over = asyncio.Event()
@@ -100,8 +101,9 @@ class Gateway:
             self.wrong.append(f"{found}, and not {expected}")
 
     async def _tell_sentinel(self, connection: ServerConnection, last: dict[str, Any]) -> None:
-        acknowledged = {"account": SENTINEL, "sub": SENTINEL_SUB, "version": 0}
-        await connection.send(json.dumps({"op": "ack", "id": last["id"], "accounts": [acknowledged]}))
+        acknowledged = {"account": self._sentinel, "sub": SENTINEL_SUB, "version": 0}
+        prefix = {"prefix": self._prefix, "complete": True} if self._prefix else {}
+        await connection.send(json.dumps({"op": "ack", "id": last["id"], "accounts": [acknowledged], **prefix}))
         item = {"sub": SENTINEL_SUB, "snapshot": True, "asset": "USD/2", "v": 0, "posted": "0", **ITEM}
         await connection.send(json.dumps({"op": "balances", "items": [item]}))
 
@@ -121,12 +123,14 @@ Client = Callable[[str, dict[str, Any]], Awaitable[Told]]
 
 async def python_client(url: str, case: dict[str, Any]) -> Told:
     told: list[list[Any]] = []
-    watching = watch(url, [*case["watch"], SENTINEL], max_rate_hz=case.get("max_rate_hz"))
+    watching: AsyncGenerator[Any, None] = watch(url, [*case["watch"], SENTINEL], max_rate_hz=case.get("max_rate_hz"))
+    if "prefix" in case:
+        watching = watch_prefix(url, case["prefix"])
     try:
         async with aclosing(watching) as updates:
             async for update in updates:
                 if isinstance(update, BalanceChange):
-                    if update.account == SENTINEL:
+                    if update.account == _sentinel(case):
                         return Told(told, "told")
                     told.append([update.account, update.version, str(update.posted)])
     except StreamEnded as ended:
@@ -185,7 +189,13 @@ def _stream(url: str) -> str:
 def _question(case: dict[str, Any]) -> dict[str, Any]:
     """What a client is made with."""
     options = {"maxRateHz": case["max_rate_hz"]} if "max_rate_hz" in case else {}
-    return {"watch": case["watch"], "sentinel": SENTINEL, "options": options}
+    prefix = {"prefix": case["prefix"]} if "prefix" in case else {}
+    return {"watch": case["watch"], "sentinel": _sentinel(case), "options": options, **prefix}
+
+
+def _sentinel(case: dict[str, Any]) -> str:
+    """Of a prefix it is one more account that begins so."""
+    return str(case.get("prefix", "")) + SENTINEL
 
 
 @asynccontextmanager

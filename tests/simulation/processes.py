@@ -36,6 +36,7 @@ from tests.simulation.faults import Chaos, FaultyLog, Life
 from tests.simulation.limits import writer_limits
 from tests.simulation.queue_faults import LastingQueue, LastingQueueOfLife, NotedQueue
 from tests.simulation.read_faults import FaultyFeed, FaultyView, LogThatLeaves, SharedFeed
+from tests.unit.write_side.ledger.rich_streams import ACCOUNTS
 from write_side.contract.block.block import Block
 from write_side.contract.block.chain import ChainBroken
 from write_side.contract.log.log import Log, LogFailed
@@ -476,6 +477,21 @@ class _ReadsOfGateway:
         return Found(items, positions.get(partition, -1))
 
 
+class NamesOfGateway:
+    """The gateway's names port: what the fold of a reader has, of the partition as it shows it or later."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._balances = _ReadsOfGateway(world)
+
+    async def with_prefix(
+        self, partition: int, partitions: int, prefix: str, most: int, min_position: int, wait_ms: int
+    ) -> list[str]:
+        names = [each for each in ACCOUNTS if self._world.auditor_of(each).partition == partition]
+        found = await self._balances.read(partition, names, min_position, wait_ms)
+        return sorted(name for name in found.items if name.startswith(prefix))[:most]
+
+
 def _item_of(row: AccountRow) -> Item:
     spendable = available(row.posted, row.held, row.floor)
     text = None if spendable is None else str(spendable)
@@ -496,6 +512,7 @@ class Gateway:
         self.hub = world.parts.hub(
             FaultyFeed(self.life, world.feed),
             _ReadsOfGateway(world),
+            NamesOfGateway(world),
             self._metrics,
             now_ms,
             lambda: 0,  # for metrics alone

@@ -28,7 +28,7 @@ from tests.simulation.processes import ASK_WAIT_S, ConnectionLost, Gateway, Part
 from tests.simulation.queue_faults import Batch, LastingQueue
 from tests.simulation.read_faults import SharedFeed
 from tests.simulation.slow_reader import SlowReader, leaks_of
-from tests.simulation.watcher import Watcher
+from tests.simulation.watcher import ToldOfPrefixes, Watcher
 from tests.unit.write_side.ledger.model.wallet import Wallet
 from tests.unit.write_side.ledger.rich_streams import ACCOUNTS
 from write_side.contract.block.block import decode
@@ -48,6 +48,9 @@ EVER = 0.6
 
 LEAPS = 0.1
 """How much of what the storm does is a leap in time, in a story that has any."""
+
+PREFIXES_EACH = 3
+"""Of so many stories one has somebody who watches prefixes, beside whom a gateway wants every row; the others tell of marks."""
 
 
 class Story(NamedTuple):
@@ -132,6 +135,9 @@ class _Run:
         self.clients.world = self.world
         records.appended = self._appended
         self.watcher = Watcher(self.world, tuple(ACCOUNTS))
+        self.watchers = [self.watcher]
+        if seed % PREFIXES_EACH == 0:
+            self.watchers.append(Watcher(self.world, tuple(ACCOUNTS), ToldOfPrefixes))
         self.slow_reader = SlowReader(self.world, tuple(ACCOUNTS))
         self.pushes = 0
         self._copy: tuple[Any, Any] | None = None
@@ -274,7 +280,8 @@ class _Run:
             if stored is None or stored.sequence != auditor.sequence:
                 return False
             newest |= {name: row.version for name, row in auditor.rows[-1].items() if name in ACCOUNTS}
-        return self.watcher.told.versions == self.slow_reader.told.versions == newest
+        told = [each.told.versions for each in self.watchers]
+        return all(versions == newest for versions in (*told, self.slow_reader.told.versions))
 
     def _lives(self) -> list[Life]:
         lives = [each.life for each in self._clocked()] + [each.life for each in self.world.gateways]
@@ -327,7 +334,8 @@ class _Run:
                 case 4:
                     self._copy = copy.deepcopy((self.world.view._generations, self.world.view._live))
                 case _:
-                    self.watcher.leave()
+                    for watcher in self.watchers:
+                        watcher.leave()
 
     def _jump(self, process: WriteSide | ReadSide) -> None:
         us = self.chaos.random.choice((-4_000_000, 3_000_000, 30_000_000, -30_000_000))
@@ -365,9 +373,10 @@ class _Run:
         while True:
             await asyncio.sleep(0.3)
             alive = [each for each in self.world.gateways if each.life.alive]
-            if self.watcher.lost and alive:
-                self.watcher.connect(self.chaos.random.choice(alive))
-            self.watcher.subscribe()
+            for watcher in self.watchers:
+                if watcher.lost and alive:
+                    watcher.connect(self.chaos.random.choice(alive))
+                watcher.subscribe()
 
 
 def _needs_a_person(process: Any) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from fanfold.api.close_codes import CloseCode
 from gateway.protocol.lifetime import Limits
-from gateway.protocol.session import Session, Watch
+from gateway.protocol.session import Session, Watch, WatchPrefix
 from gateway.streams.hub import Hub
 from tests.simulation.auditor import Auditor
 from tests.simulation.processes import Gateway, World
@@ -57,12 +57,15 @@ class Told:
             name = self._name_of[each["sub"]]
             auditor = self.world.auditor_of(name)
             self.world.trace(f"pushed {name} {each['v']}")
-            auditor.require(each["v"] > self.versions.get(name, -1), "a pushed version does not rise")
+            auditor.require(self._rises(each, self.versions.get(name, -1)), "a pushed version does not rise")
             auditor.pushed(name, each)
             self.versions[name] = self._sent[name] = each["v"]
         for auditor in self.world.auditors:
             auditor.require(self._is_cut(auditor), "what a client has been sent is at no one position")
         return True
+
+    def _rises(self, each: Any, before: int) -> bool:
+        return bool(each["v"] > before)
 
     def _hear_heartbeat(self, positions: str) -> None:
         """Nothing newer up to there: that must be so of every account that is watched on this connection."""
@@ -85,12 +88,31 @@ class Told:
         )
 
 
+class ToldOfPrefixes(Told):
+    """One that never says which accounts there are: it watches all, by how their names begin."""
+
+    def begin(self) -> None:
+        super().begin()
+        prefixes = sorted({name[0] for name in self.accounts})
+        self._asks: list[dict[str, Any]] = [{"prefix": each} for each in prefixes]
+        if self.versions:  # of what it knows it says what it has, before the prefix that has it, too
+            known = [{"account": name, "since": version} for name, version in self.versions.items()]
+            self._asks.insert(0, {"accounts": known})
+
+    def wish(self) -> str | None:
+        return json.dumps({"op": "subscribe", "id": 1, **self._asks.pop(0)}) if self._asks else None
+
+    def _rises(self, each: Any, before: int) -> bool:
+        """A prefix of which some accounts are watched already tells their state again."""
+        return super()._rises(each, before) or (each["v"] == before and "snapshot" in each)
+
+
 class Watcher:
     """One that takes everything at once, without a connection between: the hub flushes straight into it."""
 
-    def __init__(self, world: World, accounts: Sequence[str]) -> None:
+    def __init__(self, world: World, accounts: Sequence[str], told: type[Told] = Told) -> None:
         self.world = world
-        self.told = Told(world, accounts)
+        self.told = told(world, accounts)
         self.session = Session(100)
         self._gateway: Gateway | None = None
 
@@ -106,12 +128,15 @@ class Watcher:
         if self._gateway is None or (text := self.told.wish()) is None:
             return
         wish = self.session.receive(text)
-        assert isinstance(wish, Watch)
+        assert isinstance(wish, Watch | WatchPrefix)
         self._gateway.life.start(self._watch(self._gateway.hub, wish))
 
-    async def _watch(self, hub: Hub, wish: Watch) -> None:
+    async def _watch(self, hub: Hub, wish: Watch | WatchPrefix) -> None:
         """As part of the gateway's process, so that what the hub starts for it ends with it."""
-        hub.watch(self.session, wish)
+        if isinstance(wish, WatchPrefix):
+            hub.watch_prefix(self.session, wish)
+        else:
+            hub.watch(self.session, wish)
 
     @property
     def lost(self) -> bool:
