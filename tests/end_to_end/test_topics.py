@@ -233,8 +233,8 @@ async def test_the_command_prints_answers_and_says_that_there_is_no_such_topic(t
         await process.wait()
         for arguments, said in (
             (("--topic", "nope"), "There is no topic nope here"),
-            ((), "name accounts, or one --topic"),
-            (("alice", "--topic", "leaderboard"), "name accounts, or one --topic"),
+            ((), "name accounts, one --prefix, or one --topic"),
+            (("alice", "--topic", "leaderboard"), "name accounts, one --prefix, or one --topic"),
         ):
             code, out, errors = await processes.command(
                 "watch", *arguments, "--url", service.address, environment={"COLUMNS": "200"}

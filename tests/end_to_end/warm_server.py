@@ -95,7 +95,7 @@ def _main() -> None:
         return
     from fanfold.cli import main
 
-    sys.argv = [str(Path(main.__file__)), *arguments]
+    sys.argv, sys.modules["__main__"] = [str(Path(main.__file__)), *arguments], main  # what a usage names
     main.main()
 
 
