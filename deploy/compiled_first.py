@@ -17,6 +17,7 @@ from typing import Final
 
 from write_side.contract.compiled.compiled import DISABLED
 from write_side.contract.compiled.compiling import Compiling, compiling
+from write_side.wiring import compile_loops
 
 _COMMAND: Final = (sys.executable, "-m", "deploy.compiled_first")
 
@@ -28,15 +29,10 @@ def all_compiled() -> Path:
 
 def compile_all() -> None:
     """Compile, or load, whatever a service runs, and say so for those that start later."""
-    from write_side.contract.state.snapshot import compile_snapshots
-    from write_side.id_runs.runs import compile_id_runs
-    from write_side.ledger.deciding.compile_ahead import compile_ahead
-
-    compile_ahead()
-    compile_snapshots()
-    compile_id_runs()
-    with suppress(OSError):
-        all_compiled().touch()
+    compile_loops()
+    if not DISABLED:
+        with suppress(OSError):
+            all_compiled().touch()
 
 
 async def compiled_first(is_done: Path | None = None, command: Sequence[str] = _COMMAND) -> None:

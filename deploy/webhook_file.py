@@ -18,9 +18,9 @@ from read_side.webhooks.deliverer import lock_of
 from read_side.webhooks.delivery import Answer
 from read_side.webhooks.hooks import Exhausted, Hook, wants_of
 from read_side.webhooks.kept_hooks import Dead, KeptHooks, NoHook
+from read_side.webhooks.lane import sent
 from read_side.webhooks.sender import Sender
-from read_side.webhooks.signing import headers, new_secret
-from read_side.whole_log.event_place import LAST
+from read_side.webhooks.signing import new_secret
 from write_side.contract.words.position import format_positions
 from write_side.contract.words.times import format_time
 from write_side.settings import WriteSettings
@@ -129,11 +129,9 @@ async def send_probe(hook_id: str) -> Answer:
     with _kept() as kept:
         hook = _one(kept, hook_id)
     batch = probe(hook.id, f"msg_test_{token_hex(8)}", now_us())
-
     sender = Sender()
     try:
-        signed = headers(hook.secrets, batch.message_id, now_us() // 1_000_000, batch.body)
-        return await sender.send(hook.url, hook.private, signed, batch.body)
+        return await sent(sender.send, hook, batch.message_id, batch.body, now_us())
     finally:
         await sender.close()
 
@@ -171,11 +169,7 @@ def _is_locked(path: Path) -> bool:
 
 def _document(kept: KeptHooks, hook: Hook, heads: Mapping[int, int]) -> dict[str, Any]:
     lanes = kept.lanes(hook.id)
-    done = {
-        partition: lane.place.sequence - (lane.place.row != LAST and lane.place.sequence >= 0)
-        for partition, lane in lanes.items()
-        if lane.begun
-    }
+    done = {partition: lane.place.whole_upto for partition, lane in lanes.items() if lane.begun}
     failing = [lane for lane in lanes.values() if lane.error]
     letters, due = kept.counted(hook.id)
     return {

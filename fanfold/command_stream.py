@@ -166,9 +166,8 @@ class CommandStream:
         if message["op"] == "answers":
             results = map(result_of, asked.items, message["answers"])
             self._done(asked, list(results))
-        elif message["code"] in _AGAIN or message.get(
-            "ids"
-        ):  # a newer gateway may have other words for what may be done
+        elif message["code"] in _AGAIN or message.get("ids"):
+            # Where it names ids they may be done, whatever word a newer gateway has for that.
             is_taken = bool(message.get("ids")) or message["code"] not in _NEVER_SENT
             asked.may_be_done = asked.may_be_done or is_taken
             self._failed(asked, f"{message['title']}", message)

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import pytest
 
+from deploy.compiled_first import compile_all
 from deploy.serving import end_tasks
 from tests.hung import EndsWhatHangs
 from tests.servers import (
@@ -39,8 +40,6 @@ from tests.servers import (
     shared_kafka,
     shared_redis,
 )
-from write_side.id_runs.runs import compile_id_runs
-from write_side.ledger.deciding.compile_ahead import compile_ahead
 
 T = TypeVar("T")
 
@@ -216,5 +215,4 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> None:
     """
     with (tmp_path_factory.getbasetemp().parent / "compiled.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        compile_ahead()
-        compile_id_runs()
+        compile_all()

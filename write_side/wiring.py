@@ -69,6 +69,7 @@ __all__ = [
     "PartitionTime",
     "Protocol",
     "WriteSide",
+    "compile_loops",
     "decide_log_again",
     "demonstrate",
     "forget_in_folder",
@@ -234,6 +235,15 @@ LATE_S: Final = 2.0
 The look at the brokers (`look.py`), which also refuses requests, takes up to 5 s to find the same."""
 
 
+def compile_loops(*, ids: bool = True, snapshots: bool = True) -> None:
+    """Compile, or load, what a service runs. ids: also what keeps every id that ran; snapshots: also what reads them."""
+    compile_ahead()
+    if ids:
+        compile_id_runs()
+    if snapshots:
+        compile_snapshots()
+
+
 class WriteSide:
     """Writers of the owned partitions, followers of the others, one intake and its HTTP edge (`app`)."""
 
@@ -314,11 +324,7 @@ class WriteSide:
     async def start(self) -> None:
         """Fold the logs and take the owned partitions over; returns when each serves, waits or is given up, and one serves or all
         are given up: then the doors say why. Raises what ends the process (`owner/failures.py`)."""
-        await asyncio.to_thread(compile_ahead)
-        if self._keeps_ids:
-            await asyncio.to_thread(compile_id_runs)
-        if self._taker is not None:
-            await asyncio.to_thread(compile_snapshots)
+        await asyncio.to_thread(compile_loops, ids=self._keeps_ids, snapshots=self._taker is not None)
         self._keeping = asyncio.create_task(self._keep())
         settled = asyncio.create_task(self._settled())
         try:

@@ -41,9 +41,11 @@ VERSION_DIGITS_MAX: Final = 18
 KEY: Final = "[!-~](?:[ -~]{0,253}[!-~])?"
 """An Idempotency-Key without the blanks around it."""
 OWNER: Final = KEY
-PRINCIPAL: Final = "[!-~]{1,255}"
+PRINCIPAL_BYTES_MAX: Final = 255
+PRINCIPAL: Final = f"[!-~]{{1,{PRINCIPAL_BYTES_MAX}}}"
 """The name of who asks: visible ASCII, so that it can stand in a header and in a line of a log as it is."""
-REQUEST_ID: Final = "[A-Za-z0-9._:@=/+-]{1,128}"
+REQUEST_ID_BYTES_MAX: Final = 128
+REQUEST_ID: Final = f"[A-Za-z0-9._:@=/+-]{{1,{REQUEST_ID_BYTES_MAX}}}"
 """Of `X-Request-Id`: nothing in it means anything to a log, a terminal, JSON or HTTP."""
 REFERENCE: Final = "[ -~]{1,128}"
 METADATA_MEMBERS_MAX: Final = 16

@@ -96,8 +96,12 @@ def complain(text: str) -> None:
 
 def _sayable(text: str, encoding: str) -> str:
     """With escapes for what has no place in `encoding`, and for what would steer a terminal."""
-    shown = "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text)
-    return shown.encode(encoding, "backslashreplace").decode(encoding)
+    return printable(text, besides="\n\t").encode(encoding, "backslashreplace").decode(encoding)
+
+
+def printable(text: str, *, besides: str = "") -> str:
+    """With escapes for what would steer a terminal: what comes from elsewhere may hold anything."""
+    return "".join(c if c.isprintable() or c in besides else c.encode("unicode_escape").decode() for c in text)
 
 
 def _drop_the_rest() -> None:

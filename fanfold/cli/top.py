@@ -19,7 +19,7 @@ from rich.live import Live
 from rich.text import Text
 
 from fanfold.cli.asking import DEFAULT_URL, NOT_ANSWERED, URL_VARIABLE, check_url, run
-from fanfold.cli.output import is_terminal, say, say_next
+from fanfold.cli.output import is_terminal, printable, say, say_next
 from fanfold.cli.top_drawing import drawing, plain
 from fanfold.cli.top_figures import Figures, figures_of
 from fanfold.cli.top_samples import Since, Told, Values, values_of
@@ -207,14 +207,9 @@ async def _draw(addresses: Sequence[str], interval_s: float) -> None:
 
         def drawn() -> Text:
             lines = drawing(watched.figures, console.width, console.height)
-            return Text("\n").join(Text(_printable(line.text), style=line.look) for line in lines)
+            return Text("\n").join(Text(printable(line.text), style=line.look) for line in lines)
 
         with Live(console=console, get_renderable=drawn, auto_refresh=False, screen=True) as live:
             while True:
                 live.refresh()
                 await asyncio.sleep(min(interval_s, REDRAW_S))
-
-
-def _printable(text: str) -> str:
-    """What comes from elsewhere steers no terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

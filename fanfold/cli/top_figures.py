@@ -206,14 +206,15 @@ def _value(since: Since, name: str) -> int | None:
 
 def _process(address: str, since: Since) -> ProcessFigures:
     memory = since.now.value("process_resident_memory_bytes")
+    is_ready = _is_ready(since.now.readiness)
     if since.now.trouble is not None and not since.now.readiness:
         state = "away"
-    elif _is_ready(since.now.readiness) is None:
+    elif is_ready is None:
         state = "does not say"
+    elif is_ready:
+        state = "degraded" if since.now.readiness.get("degraded") else "ready"
     else:
-        state = "ready" if _is_ready(since.now.readiness) else "not ready"
-        if state == "ready" and since.now.readiness.get("degraded"):
-            state = "degraded"
+        state = "not ready"
     return ProcessFigures(
         address, None if memory is None else int(memory), since.rate("process_cpu_seconds_total"), state
     )

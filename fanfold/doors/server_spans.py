@@ -9,8 +9,8 @@ Source: OpenTelemetry's semantic conventions for HTTP servers.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final, NamedTuple
 
 from opentelemetry.trace import (
     NonRecordingSpan,
@@ -24,12 +24,12 @@ from opentelemetry.trace import (
 )
 
 from fanfold.api.answer_headers import POSITION
-from fanfold.api.route_names import RouteNames
+from fanfold.api.route_names import METHODS, RouteNames
 from fanfold.api.routes import EVENTS, STREAM_PATH
+from fanfold.doors.answer import Send
+from fanfold.doors.incoming import Message, Receive
+from fanfold.doors.request import Scope
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Place = tuple[int, int]
 """Partition and sequence of a block."""
@@ -39,7 +39,6 @@ RECORDED_A_SECOND_MAX: Final = 100
 PLACES_MAX: Final = 8
 """Positions of one answer that are followed: a batch may be in as many blocks as there are partitions."""
 
-METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 TRACEPARENT: Final = b"traceparent"
 _POSITION: Final = POSITION.lower().encode()
 
@@ -112,14 +111,14 @@ class ServerSpans:
     async def _recorded_request(self, scope: Scope, receive: Receive, send: Send, span: Span, began_ns: int) -> None:
         whole_ns = began_ns
 
-        async def reading() -> MutableMapping[str, Any]:
+        async def reading() -> Message:
             nonlocal whole_ns
             message = await receive()
             if message["type"] == "http.request" and not message.get("more_body", False):
                 whole_ns = self._now_ns()
             return message
 
-        async def sending(message: MutableMapping[str, Any]) -> None:
+        async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 span.set_attribute("http.response.status_code", status)

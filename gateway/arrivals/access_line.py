@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from json.encoder import encode_basestring_ascii
 from typing import Final
 
+from fanfold.api.route_names import METHODS
 from gateway.arrivals.arrival import Arrival
 
-METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "SUBMIT"})
+_TOLD: Final = METHODS | {"SUBMIT"}
 """Any other is told as `other`. SUBMIT is no method: commands that came over a stream."""
 
 
@@ -43,7 +44,7 @@ def access_line(
         f'"traceparent":{_text(trace.parent.decode("latin-1"))}',
         f'"principal":{_text(arrival.principal)}',
         f'"client":{_text(None if client is None else client[0])}',
-        f'"method":"{method if method in METHODS else "other"}"',
+        f'"method":"{method if method in _TOLD else "other"}"',
         f'"route":{_text(route)}',
         f'"status":{status},"bytes":{sent_bytes},"ms":{took_s * 1000:.3f}',
     ]

@@ -15,8 +15,6 @@ from fanfold.api import grammar
 REQUEST_ID: Final = b"x-request-id"
 TRACEPARENT: Final = b"traceparent"
 TRACESTATE: Final = b"tracestate"
-REQUEST_ID_BYTES_MAX: Final = 128
-"""As `grammar.REQUEST_ID` has it."""
 TRACESTATE_BYTES_MAX: Final = 512
 """What must be passed on at least (Trace Context, 3.3.1.5); longer ones are left out."""
 
@@ -35,7 +33,7 @@ class Trace(NamedTuple):
     def of_submit(self, id: int) -> Trace:
         """Of commands that came over a stream with this trace, in its submit `id`: `REQUEST.17`."""
         behind = b".%d" % id
-        return self._replace(request_id=self.request_id[: REQUEST_ID_BYTES_MAX - len(behind)] + behind)
+        return self._replace(request_id=self.request_id[: grammar.REQUEST_ID_BYTES_MAX - len(behind)] + behind)
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:

@@ -5,14 +5,13 @@ answer says why. So what it means for the others is the mode's to say, as of any
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from fanfold.api.malformed import Malformed
 from fanfold.api.problems import problem_document
-from fanfold.api.requests import BATCH_BYTES_MAX
+from fanfold.api.requests import BATCH_BYTES_MAX, Command, Open
 from fanfold.doors.answer import ARROW, NDJSON, malformed_document
 from fanfold.doors.batch_lines import asked_by, in_turns, lines_of
 from fanfold.doors.incoming import Incoming
@@ -76,13 +75,17 @@ class CheckedBatch:
         return await in_time(self._judged(principal, lines))
 
     async def _judged(self, principal: Principal, lines: Sequence[bytes]) -> list[Line]:
-        principal = await self._commands.owners.knowing(principal, await _named(lines) if principal.owners else ())
+        """Whose the accounts of all lines are is asked once, which takes reading all of them first."""
+        asked = [_asked(line) async for line in in_turns(lines)]
+        if principal.owners:
+            names = [name for each in asked if not isinstance(each, dict) for name in accounts_named(each) or ()]
+            principal = await self._commands.owners.knowing(principal, names)
+        commands = iter(asked)
         judged: list[Line] = []
         async for line in in_turns(lines):
-            try:
-                command = asked_by(line)
-            except Malformed as refusal:
-                judged.append(Line(NO_COMMAND, malformed_document(refusal), True, principal))
+            command = next(commands)
+            if isinstance(command, dict):
+                judged.append(Line(NO_COMMAND, command, True, principal))
                 continue
             may, reads_all, knowing = await self._commands.judge(principal, command)
             if not may:
@@ -92,13 +95,12 @@ class CheckedBatch:
         return judged
 
 
-async def _named(lines: Sequence[bytes]) -> list[str]:
-    """The accounts of all lines, so that whose they are is asked once."""
-    names: list[str] = []
-    async for line in in_turns(lines):
-        with suppress(Malformed):
-            names += accounts_named(asked_by(line)) or ()
-    return names
+def _asked(line: bytes) -> Open | Command | dict[str, Any]:
+    """What a line asks, or why it asks nothing."""
+    try:
+        return asked_by(line)
+    except Malformed as refusal:
+        return malformed_document(refusal)
 
 
 def _answered(answer: WholeAnswer, judged: Sequence[Line]) -> WholeAnswer:

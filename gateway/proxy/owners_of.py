@@ -13,8 +13,8 @@ from gateway.proxy.whole_answer import CutShort, whole_answer
 
 async def owners_of(proxy: ReverseProxy, names: Sequence[str]) -> dict[str, str]:
     """Of those that are there and have one; with what was written through this gateway. Raises NotLookedUp."""
-    question = own_request(routes.ACCOUNTS.method, routes.ACCOUNTS.path)
-    question["query_string"] = b"ids=" + ",".join(names).encode()  # no name has anything to be escaped
+    # No name has anything to be escaped.
+    question = own_request(routes.ACCOUNTS.method, f"{routes.ACCOUNTS.path}?ids={','.join(names)}")
     try:
         found = await whole_answer(lambda send: proxy.inquire(question, said_again(b"", nothing_more), send))
     except CutShort:

@@ -21,7 +21,7 @@ from gateway.protocol.subscription import Subscription, Watcher
 from gateway.protocol.topics import TopicBoard
 from gateway.streams.account_names import AccountNames
 from gateway.streams.balance_source import BalanceSource
-from gateway.streams.lifetimes import Lifetimes, given_up
+from gateway.streams.lifetimes import GivesUp, Lifetimes, given_up
 from gateway.streams.prefix_lists import PrefixLists
 from gateway.streams.subscribes import Reading, Subscribes, read_all
 from read_side.contract.feed import Feed, FeedBatch
@@ -45,17 +45,13 @@ T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
 
-class Stream(Protocol):
+class Stream(GivesUp, Protocol):
     """What the hub needs of a connection."""
 
     session: Session
 
     def flush(self) -> None:
         """Write what waits in the session's outbox, or do nothing while the client does not read."""
-        ...
-
-    def give_up(self) -> None:
-        """Close at once, without another word: something has failed."""
         ...
 
 

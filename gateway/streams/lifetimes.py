@@ -28,7 +28,7 @@ class GivesUp(Protocol):
     """What is needed of a connection that has failed."""
 
     def give_up(self) -> None:
-        """Close at once, without another word."""
+        """Close at once, without another word: something has failed."""
         ...
 
 
@@ -52,7 +52,7 @@ class LifeTerms(NamedTuple):
     sign_in_ms: int
 
 
-class Stream(Protocol):
+class Stream(GivesUp, Protocol):
     """What is needed of a connection."""
 
     session: Session
@@ -63,10 +63,6 @@ class Stream(Protocol):
 
     def send_away(self, code: CloseCode, after_ms: int) -> None:
         """Say goodbye and close; the client is to come back after so long. What is under way is answered first."""
-        ...
-
-    def give_up(self) -> None:
-        """Close at once, without another word: something has failed."""
         ...
 
 

@@ -76,9 +76,8 @@ class PrefixLists:
             else:
                 await self._subscribes.serve(session, wish, self._readings(wish))
         self.adopt(session)
-        self._tell_status(
-            session
-        )  # of partitions that have none of its accounts, too: what opens there would not be told
+        # Of partitions that have none of its accounts, too: what opens there would not be told.
+        self._tell_status(session)
         self._wake_up(session)
 
     def adopt(self, session: Session) -> None:

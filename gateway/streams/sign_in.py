@@ -25,7 +25,7 @@ from gateway.limits.addresses import NOBODY
 from gateway.protocol.session import Close, Session, Whose, Wish
 from gateway.protocol.session import SignIn as Presented
 from gateway.streams.handshake import Refusal
-from gateway.streams.lifetimes import given_up
+from gateway.streams.lifetimes import GivesUp, given_up
 from gateway.streams.stream_rates import StreamRates
 from read_side.contract.kept_once import NotKept
 
@@ -40,7 +40,7 @@ OF_HANDSHAKE: Final = -1
 _log = structlog.get_logger(__name__)
 
 
-class Stream(Protocol):
+class Stream(GivesUp, Protocol):
     """The connection that somebody is at."""
 
     session: Session
@@ -55,10 +55,6 @@ class Stream(Protocol):
 
     def end_with(self, code: CloseCode) -> None:
         """Say what is to be said, and close."""
-        ...
-
-    def give_up(self) -> None:
-        """Close at once, without another word: something has failed."""
         ...
 
 

@@ -165,9 +165,10 @@ class StreamConnection(asyncio.Protocol):
         self._access = access
         self._rates = rates
         self._arrival: Arrival | None = None
+        """During the handshake; after it only where its end is written down."""
         self._trace: Trace | None = None
         self._asked_s = 0.0
-        """During the handshake; after it only where its end is written down."""
+        """When the commands that are under way were passed on, by the loop's time."""
         self.session = Session(
             terms.subscriptions_max,
             hub.topics,

@@ -6,7 +6,7 @@ import asyncio
 from typing import Final
 
 from read_side.contract.kept_once import NotKept
-from read_side.views.redis_client import FAILURES, RedisClient, close_client, open_client
+from read_side.views.redis_client import FAILURES, LaterClient
 
 ANSWER_S: Final = 2.0
 """A client waits for this with its stream: longer, and asking again is better."""
@@ -18,37 +18,28 @@ class RedisKeptOnce:
     something was taken in the moment before: once is once for each server that was told of it."""
 
     def __init__(self, url: str, prefix: str = "fanfold") -> None:
-        self._url = url
         self._prefix = prefix
-        self._opened: RedisClient | None = None
-        self._opening = asyncio.Lock()
+        self._client = LaterClient(
+            url, connections_max=CONNECTIONS_MAX, connect_s=ANSWER_S, answer_s=ANSWER_S, retries=1
+        )
 
     async def keep(self, name: str, data: bytes, for_ms: int) -> None:
         try:
             async with asyncio.timeout(ANSWER_S):  # those who wait for one connection to be made, too
-                await (await self._client()).set(self._key(name), data, px=for_ms)
+                await (await self._client.get()).set(self._key(name), data, px=for_ms)
         except FAILURES as failure:
             raise NotKept(type(failure).__name__) from failure
 
     async def take(self, name: str) -> bytes | None:
         try:
             async with asyncio.timeout(ANSWER_S):
-                found = await (await self._client()).getdel(self._key(name))
+                found = await (await self._client.get()).getdel(self._key(name))
         except FAILURES as failure:
             raise NotKept(type(failure).__name__) from failure
         return found if isinstance(found, bytes) else None
 
     async def close(self) -> None:
-        if self._opened is not None:
-            await close_client(self._opened)
-
-    async def _client(self) -> RedisClient:
-        async with self._opening:
-            if self._opened is None:
-                self._opened = await open_client(
-                    self._url, connections_max=CONNECTIONS_MAX, connect_s=ANSWER_S, answer_s=ANSWER_S, retries=1
-                )
-            return self._opened
+        await self._client.close()
 
     def _key(self, name: str) -> str:
         return f"{self._prefix}:once:{name}"

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from typing import Any, Final
 
-from read_side.views.redis_client import RedisClient, close_client, open_client
+from read_side.views.redis_client import LaterClient, RedisClient
 
 READ_ENTRIES: Final = 64
 BLOCK_MS: Final = 2_500
@@ -25,9 +25,13 @@ class RedisStreams:
     """The streams of one server or cluster. Connects on first use; everything raises one of `redis_client.FAILURES`."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
-        self._opened: RedisClient | None = None
-        self._opening = asyncio.Lock()
+        self._client = LaterClient(
+            url,
+            connections_max=CONNECTIONS_MAX,
+            connect_s=TIMEOUT_S,
+            answer_s=TIMEOUT_S + BLOCK_MS / 1000,
+            retries=1,
+        )
         self.closed = asyncio.Event()
 
     async def read(self, key: str, cursor: str) -> Entries:
@@ -63,22 +67,12 @@ class RedisStreams:
                 await self.closed.wait()
 
     async def client(self) -> RedisClient:
-        async with self._opening:
-            if self._opened is None:
-                self._opened = await open_client(
-                    self._url,
-                    connections_max=CONNECTIONS_MAX,
-                    connect_s=TIMEOUT_S,
-                    answer_s=TIMEOUT_S + BLOCK_MS / 1000,
-                    retries=1,
-                )
-            return self._opened
+        return await self._client.get()
 
     async def close(self) -> None:
         """Safe to call twice."""
         self.closed.set()
-        if self._opened is not None:
-            await close_client(self._opened)
+        await self._client.close()
 
 
 def order(entry_id: str) -> tuple[int, int]:

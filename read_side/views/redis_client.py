@@ -6,6 +6,7 @@ All keys of a partition have one hash tag, so each script and each stream lives 
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any, Final
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -83,6 +84,29 @@ def _let_hear(cluster: RedisCluster) -> None:
     nodes.connection_kwargs["connection_class"] = _hearing(nodes.connection_kwargs["connection_class"])
     for node in nodes.startup_nodes.values():
         node.connection_class = _hearing(node.connection_class)
+
+
+class LaterClient:
+    """A client that is opened when it is first asked for, once for all who ask meanwhile. The arguments are `open_client`'s."""
+
+    def __init__(self, url: str, *, connections_max: int, connect_s: float, answer_s: float, retries: int) -> None:
+        self._open = partial(
+            open_client, url, connections_max=connections_max, connect_s=connect_s, answer_s=answer_s, retries=retries
+        )
+        self._opened: RedisClient | None = None
+        self._opening = asyncio.Lock()
+
+    async def get(self) -> RedisClient:
+        """Raises one of FAILURES."""
+        async with self._opening:
+            if self._opened is None:
+                self._opened = await self._open()
+            return self._opened
+
+    async def close(self) -> None:
+        """Safe to call twice."""
+        if self._opened is not None:
+            await close_client(self._opened)
 
 
 async def close_client(client: RedisClient) -> None:

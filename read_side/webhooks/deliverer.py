@@ -21,8 +21,7 @@ from read_side.webhooks.batches import Batch
 from read_side.webhooks.delivery import Lane
 from read_side.webhooks.hooks import Hook
 from read_side.webhooks.kept_hooks import HooksUnavailable, KeptHooks, Stored
-from read_side.webhooks.lane import Clock, Counts, LaneRun, Send
-from read_side.webhooks.signing import headers
+from read_side.webhooks.lane import Clock, Counts, LaneRun, Send, sent
 from read_side.webhooks.source import Source
 
 P = ParamSpec("P")
@@ -176,8 +175,7 @@ class Deliverer:
         try:
             while (letter := await self._lasting(KeptHooks.next_due, hook.id)) is not None:
                 number, message_id, body = letter
-                signed = headers(hook.secrets, message_id, self._clock.wall_us() // 1_000_000, body)
-                answer = await self._send(hook.url, hook.private, signed, body)
+                answer = await sent(self._send, hook, message_id, body, self._clock.wall_us())
                 counts.deliveries += answer.is_taken
                 counts.failures += not answer.is_taken
                 await self._lasting(KeptHooks.tried, number, None if answer.is_taken else str(answer))

@@ -93,9 +93,8 @@ def judge(
         return Verdict(Lane(ends, block_hash), Then.GO_ON)
     failures = lane.failures + 1
     since_us = lane.failing_since_us or now_us
-    if (
-        lane.failures and now_us - lane.next_at_us > LATE_US
-    ):  # nobody tried meanwhile: that is no time in which it failed
+    if lane.failures and now_us - lane.next_at_us > LATE_US:
+        # Nobody tried meanwhile: that is no time in which it failed.
         since_us = min(now_us, since_us + now_us - lane.next_at_us)
     wait_s = WAITS.before(failures, chance)
     if answer.retry_after_s is not None:

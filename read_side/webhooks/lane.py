@@ -42,6 +42,11 @@ class Send(Protocol):
     async def __call__(self, url: str, private: bool, headers: dict[str, str], body: bytes) -> Answer: ...
 
 
+async def sent(send: Send, hook: Hook, message_id: str, body: bytes, now_us: int) -> Answer:
+    """What the receiver says to this body, signed with each secret that is valid. now_us: UTC microseconds."""
+    return await send(hook.url, hook.private, headers(hook.secrets, message_id, now_us // 1_000_000, body), body)
+
+
 class Clock(NamedTuple):
     """wall_us: UTC microseconds; chance: 0 to 1."""
 
@@ -103,8 +108,7 @@ class LaneRun:
     @property
     def _done(self) -> int:
         """The last block of which nothing is left to deliver."""
-        place = NOWHERE if self.lane is None else self.lane.place
-        return place.sequence if place.row == LAST or place.sequence < 0 else place.sequence - 1
+        return (NOWHERE if self.lane is None else self.lane.place).whole_upto
 
     async def run(self) -> None:
         tries = InARow(READ_WAITS, self._clock.sleep, self._clock.chance)
@@ -211,9 +215,7 @@ class LaneRun:
         return True
 
     async def _sent(self, batch: Batch) -> Answer:
-        now_s = self._clock.wall_us() // 1_000_000
-        signed = headers(self.hook.secrets, batch.message_id, now_s, batch.body)
-        return await self._send(self.hook.url, self.hook.private, signed, batch.body)
+        return await sent(self._send, self.hook, batch.message_id, batch.body, self._clock.wall_us())
 
     async def _judge(self, batch: Batch, block_hash: bytes, answer: Answer) -> bool:
         """Whether the next one may be sent."""
@@ -227,14 +229,8 @@ class LaneRun:
             _log.error(
                 "webhook delivery is a dead letter", webhook=self.hook.id, message=batch.message_id, reason=str(answer)
             )
-            self.is_storing = True
-            try:
-                self.is_over = not await self._store.bury(
-                    self.hook, self.source.partition, verdict.lane, batch, str(answer)
-                )
-            finally:
-                self.is_storing = False
-            self.lane = self.stored = verdict.lane
+            burying = self._store.bury(self.hook, self.source.partition, verdict.lane, batch, str(answer))
+            await self._once_stored(verdict.lane, burying)
             return not self.is_over
         if verdict.then is Then.PAUSE:
             _log.error("webhook paused", webhook=self.hook.id, reason=verdict.reason)
@@ -245,9 +241,13 @@ class LaneRun:
         return answer.is_taken and not self.is_over
 
     async def _keep(self, lane: Lane, pause: str | None) -> None:
+        await self._once_stored(lane, self._store.store(self.hook, self.source.partition, lane, pause))
+
+    async def _once_stored(self, lane: Lane, storing: Awaitable[bool]) -> None:
+        """It is so once it is on disk; it is over where the webhook is another one by now."""
         self.is_storing = True
         try:
-            self.is_over = not await self._store.store(self.hook, self.source.partition, lane, pause)
+            self.is_over = not await storing
         finally:
             self.is_storing = False
         self.lane, self.stored = lane if lane.begun else None, lane
@@ -271,9 +271,6 @@ class LaneRun:
                 return found
             self._reader = self.source.reader(behind)
         until = self.source.position()
-        if self._reader.sequence != behind:  # the place moved within a block, or was moved
-            await self._close_reader()
-            self._reader = self.source.reader(behind)
         return await self._reader.next(until) if behind < until else None
 
     async def _close_reader(self) -> None:

@@ -15,6 +15,11 @@ class Place(NamedTuple):
     row: int
     leg: int
 
+    @property
+    def whole_upto(self) -> int:
+        """The last block that lies before it, or ends at it, with all of its events; -1 for none."""
+        return self.sequence if self.row == LAST or self.sequence < 0 else self.sequence - 1
+
 
 NOWHERE: Final = Place(-1, 0, 0)
 LAST: Final = 2**31 - 1

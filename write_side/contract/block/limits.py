@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from fanfold.api.grammar import PRINCIPAL_BYTES_MAX
 from write_side.contract.words.position import PARTITIONS_MAX as PARTITIONS_MAX
 
 RECORD_BYTES_MAX: Final = 16 * 1024 * 1024
@@ -54,5 +55,5 @@ SECTION_ROWS_MAX: Final = RECORD_BYTES_MAX // ENTRY_ROW
 """Of a section, whatever is stored of them: entries and steps are the smallest rows that come by themselves."""
 ACCOUNT_BYTES_MAX: Final = 64
 """Of an account's id."""
-ASKER_BYTES_MAX: Final = 255
+ASKER_BYTES_MAX: Final = PRINCIPAL_BYTES_MAX
 """Of the name of who asked."""
