@@ -14,13 +14,6 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from gateway.identity.grants import KEY_NAMES, BadGrants, check_name, documents_of, grant_of_text
 from gateway.identity.key_set import BadKeys, algorithm_of_key, key_set_of
-from gateway.settings import GatewaySettings
-
-
-def issuer_and_audience() -> tuple[str, str]:
-    """As the environment of a gateway has them."""
-    settings = GatewaySettings.model_construct()
-    return settings.auth_issuer, settings.auth_audience
 
 
 def make_token(

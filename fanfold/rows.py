@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from fanfold.amounts import BadAmount, decimals_of, units_of
+from fanfold.api.grammar import WORLD
 from fanfold.api.requests import Open, Transfer
 from fanfold.csv_lines import BadFile, Record, lines_inside, swallowing
 
@@ -28,7 +29,6 @@ _NEEDED: Final = 3
 """Cells of a row: the transaction, or its id, the account and the amount."""
 SEPARATORS: Final = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
-WORLD: Final = "@world"
 BESIDES: Final = "row"
 """The name in a transfer's metadata of the digest of what its row says besides."""
 

@@ -1,6 +1,6 @@
 """The OpenAPI 3.1 document of the service, or of one side of it: FastAPI makes it of the declared routes and classes.
 
-The application that is made for it is never served: doors keep to the same declarations and cost less (README.md, decision 4).
+The application that is made for it is never served: doors keep to the same declarations and cost less (DECISIONS.md, 4).
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 
 from fanfold.answers import Refusal
 from fanfold.client import NotAnswered
+from write_side.contract.words.position import PARTITIONS_MAX
 
 T = TypeVar("T")
 
@@ -15,8 +16,6 @@ OF_SOME_PARTITIONS: Final = frozenset(
     {"partition_elsewhere", "partition_unavailable", "starting", "view_rebuilding", "history_unavailable"}
 )
 """Answers that say nothing of the partitions that are well."""
-PARTITIONS_MAX: Final = 1_024
-"""What the service has at most: so many are asked one by one, until it says that there is no such partition."""
 AT_ONCE: Final = 16
 """Partitions asked at once: one that cannot answer is tried for some seconds."""
 

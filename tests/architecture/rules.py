@@ -54,7 +54,7 @@ MAY_IMPORT: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
 
 ROOMS: Final[dict[str, tuple[str, ...]]] = {
     "write_side": ("doors", "intake", "owner", "id_runs", "queue", "ledger", "contract"),
-    "write_side/ledger": ("deciding", "across", "rules", "commands"),
+    "write_side/ledger": ("again", "deciding", "across", "rules", "commands"),
     "write_side/contract": ("tell", "archive", "snapshots", "state", "log", "block", "words", "compiled"),
     "read_side": (
         "doors",

@@ -5,16 +5,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 
-import numpy as np
-
-from write_side.contract.block.block import encode, header_of
 from write_side.contract.log.log import Log
 from write_side.contract.state.state import State
 from write_side.contract.words.codes import Flag
 from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.commands.commands import Change, Command, OpenAccount, Transfer
 from write_side.ledger.commands.step_batch import StepBatch
-from write_side.ledger.deciding.decide import Decision, decide
+from write_side.ledger.deciding.next_block import next_block
 
 START_US = 1_760_000_000_000_000
 NO_FLAGS = Flag(0)
@@ -35,38 +32,21 @@ class BlockMaker:
 
     def make(self, commands: Sequence[Command], messages: Sequence[StepBatch] = ()) -> bytes:
         """The next block, decided and not appended. messages: from other partitions, decided before the commands."""
-        chained = self.state.chained
-        previous = chained.sequence, chained.block_hash, chained.refuse_ids_before_us
         self.now_us += 1000
-        self._consumed_to += 1
         batches: list[CommandBatch | StepBatch] = [*messages]
         if commands:
             batches.append(CommandBatch.of(commands))
-        n = sum(len(batch) for batch in batches)
-        decision = Decision({}, chained.refuse_ids_before_us, self.state.digest_bytes())
-        if n:
-            decision = decide(
-                self.state,
-                batches,
-                np.ones(n, np.int64),
-                np.arange(n, dtype=np.int64),
-                partitions=self._log.partitions,
-                created_at_us=self.now_us,
-                ids_max=1_000_000,
-            )
-        block = encode(
+        records = list(enumerate(batches, self._consumed_to))
+        self._consumed_to += max(1, len(records))
+        block = next_block(
+            self.state,
+            records,
             partitions=self._log.partitions,
-            partition=self._partition,
-            epoch=self.life,
-            sequence=previous[0] + 1,
-            previous_hash=previous[1],
-            consumed_to=self._consumed_to,
             created_at_us=self.now_us,
-            refuse_ids_before_us=decision.refuse_ids_before_us,
-            digest=decision.digest,
-            sections=decision.sections,
-        )
-        self.state.chained.advance(header_of(block))
+            consumed_to=self._consumed_to,
+            ids_max=1_000_000,
+            epoch=self.life,
+        ).data
         self.blocks.append(block)
         return block
 

@@ -39,7 +39,6 @@ ROWS_MAX: Final = OUTCOMES_MAX - DUE_MAX
 # Bytes that one row of a section takes at most, texts apart. Integers are stored in the narrowest type that holds their column
 # (`columns.py`), so that numbers of rows take two bytes, codes and counts one, and whatever a client or a clock names eight.
 OUTCOME_ROW: Final = 28  # id 16, kind, code, place 8 + 2
-ACCOUNT_ROW: Final = 47  # number 4, three texts 4 + 4 + 4, asset 19, floor 8, flags 4
 ENTRY_ROW: Final = 22  # outcome 2, account 4, posted 8, version 8
 HELD_ROW: Final = 12  # entry 4, held 8
 FLAGS_ROW: Final = 8

@@ -51,7 +51,7 @@ FAULTS: Final = {
 LOGGED_NAMES: Final = (
     "state", "option", "deadline_us", "begun", "debits", "steps", "cursor", "mask", "code", "available",
 )  # fmt: skip
-"""The names of `pending.LOGGED` in `columns.PENDING`."""
+"""The names of `pending_columns.LOGGED` in `columns.PENDING`."""
 
 
 def fold_pending(state: State, block: Block) -> str | None:

@@ -10,7 +10,6 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from write_side.contract.block.columns import NOT_TOLD
 from write_side.contract.compiled.compiled import njit_inlined, njit_inner
 from write_side.contract.state.pending import drop, find_pending, partition_of_step, record_at, record_step
 from write_side.contract.state.pending_columns import (
@@ -24,9 +23,13 @@ from write_side.contract.state.pending_columns import (
     MASK,
     OPTION,
     RECORD_END_ACTION,
+    RECORD_END_AT_US,
     RECORD_END_CODE,
+    RECORD_END_SEQUENCE,
     RECORD_PARTITION,
+    RECORD_TRY_AT_US,
     RECORD_TRY_CODE,
+    RECORD_TRY_SEQUENCE,
     STATE,
     STEPS,
     Actions,
@@ -54,13 +57,14 @@ from write_side.ledger.across.steps import factors_of, run_step
 from write_side.ledger.rules.asked import Number, legs_of
 from write_side.ledger.rules.book import STEP_ROW, TAPE, keep_pending
 from write_side.ledger.rules.legs import check_legs, legs_fit
+from write_side.ledger.rules.numbers import NOT_TOLD, ONE, ZERO
 
-_ZERO: Final = np.int64(0)
-_ONE: Final = np.int64(1)
-"""Numbers that are no constants to the compiler: it would make every function again for each that it is called with."""
+_TOLD_OF_A_STEP: Final = (
+    (RECORD_TRY_CODE, RECORD_TRY_SEQUENCE, RECORD_TRY_AT_US),
+    (RECORD_END_CODE, RECORD_END_SEQUENCE, RECORD_END_AT_US),
+)
 _UNWRITTEN: Final = np.int64(1 << 20)
 """On the code of a record that the block has not yet."""
-_NOT_TOLD: Final = np.int64(NOT_TOLD)
 
 
 class Answer(NamedTuple):
@@ -91,18 +95,18 @@ def _write_steps(book, outcome, row, every):  # type: ignore[no-untyped-def]
     rows, pool = table.rows, table.legs
     for step in range(rows[row, STEPS]):
         record = pool[record_at(rows, row, step)]
-        for first in (RECORD_TRY_CODE, RECORD_END_CODE):
-            if record[first] & _UNWRITTEN or (every and record[first] > 0):
-                record[first] &= ~_UNWRITTEN
+        for code, sequence, at_us in _TOLD_OF_A_STEP:
+            if record[code] & _UNWRITTEN or (every and record[code] > 0):
+                record[code] &= ~_UNWRITTEN
                 at = counts[TAPE]
                 tape[at, 0] = STEP_ROW
                 tape[at, 1] = outcome
                 tape[at, 2] = step
                 tape[at, 3] = record[RECORD_PARTITION]
-                tape[at, 4] = Actions.TRY if first == RECORD_TRY_CODE else record[RECORD_END_ACTION]
-                tape[at, 5] = record[first] - 1
-                tape[at, 6] = record[first + 1]
-                tape[at, 7] = record[first + 2]
+                tape[at, 4] = Actions.TRY if code == RECORD_TRY_CODE else record[RECORD_END_ACTION]
+                tape[at, 5] = record[code] - 1
+                tape[at, 6] = record[sequence]
+                tape[at, 7] = record[at_us]
                 counts[TAPE] = at + 1
 
 
@@ -120,7 +124,7 @@ def _count_step(rows, row, step):  # type: ignore[no-untyped-def]
 def _refuse(rows, row, answer):  # type: ignore[no-untyped-def]
     """A try was refused: the decision is made. The step itself has nothing to take back."""
     rows[row, CODE] = answer.code
-    rows[row, AVAILABLE] = answer.available if answer.available != _NOT_TOLD else 0
+    rows[row, AVAILABLE] = answer.available if answer.available != NOT_TOLD else 0
     enter_phase(rows, row, PLAN_TABLE[rows[row, STATE], ON_REFUSAL])
     if not PLAN_TABLE[rows[row, STATE], IN_ORDER]:
         rows[row, MASK] = np.int64(1) << answer.step
@@ -157,7 +161,7 @@ def _do_own_steps(book, outcome, row, checked):  # type: ignore[no-untyped-def]
         code, available = run_step(book, outcome, legs, option, action, checked)
         if code != Codes.DONE and action != Actions.TRY:
             continue  # it cannot fail for good: a limit is in the way, and it is tried again
-        own = Answer(here, np.int64(step), StepStates.NONE, code, available, times.sequence, times.created_at_us, _ZERO)
+        own = Answer(here, np.int64(step), StepStates.NONE, code, available, times.sequence, times.created_at_us, ZERO)
         _note_step(table, row, action, own, code)
         moved = True
         if code == Codes.DONE:
@@ -190,10 +194,10 @@ def begin(book, asked, option, legs):  # type: ignore[no-untyped-def]
         drop(table, book.digest, row)
         table.counts[LEGS_END] = first_leg
         return code, available, np.int64(-1)
-    advance(book, outcome, row, _ONE)
-    keep_pending(book, outcome, row, book.times.low, _ONE)
-    _write_steps(book, outcome, row, _ZERO)
-    return Codes.PENDING, _NOT_TOLD, row
+    advance(book, outcome, row, ONE)
+    keep_pending(book, outcome, row, book.times.low, ONE)
+    _write_steps(book, outcome, row, ZERO)
+    return Codes.PENDING, NOT_TOLD, row
 
 
 @njit_inner
@@ -205,15 +209,15 @@ def _own_code(book, row, option):  # type: ignore[no-untyped-def]
         if partition_of_step(rows, table.legs, row, step) != np.int64(book.lookup.partition):
             continue
         legs, own_option = legs_of(table, row, np.int64(step)), step_option(rows, row, step)
-        code, available = check_legs(book, legs, (option & FROM_HOLD_BIT) if step == 0 else _ZERO)
+        code, available = check_legs(book, legs, (option & FROM_HOLD_BIT) if step == 0 else ZERO)
         if code != Codes.DONE:
             return code, available
         factors = factors_of(book, own_option, Actions.TRY)
         if factors[0] == 0 and factors[1] == 0:
             factors = factors_of(book, own_option, Actions.CONFIRM)
         if not legs_fit(book, legs, factors, factors):
-            return Codes.BALANCE_LIMIT, _NOT_TOLD
-    return Codes.DONE, _NOT_TOLD
+            return Codes.BALANCE_LIMIT, NOT_TOLD
+    return Codes.DONE, NOT_TOLD
 
 
 @njit_inner
@@ -230,7 +234,7 @@ def take_answer(book, asked, answer):  # type: ignore[no-untyped-def]
     asks = rows[row, OPTION] & ASKS_BIT
     rows[row, OPTION] &= ~ASKS_BIT
     if answer.state == StepStates.NONE:
-        is_heard = _do_own_steps(book, asked.outcome, row, _ZERO)
+        is_heard = _do_own_steps(book, asked.outcome, row, ZERO)
     else:
         is_heard = _hear(book, asked.outcome, row, answer)
     if not is_heard:
@@ -267,7 +271,7 @@ def _hear(book, outcome, row, answer):  # type: ignore[no-untyped-def]
         _note_step(table, row, action, answer, answer.code)
         _refuse(rows, row, answer)
         return True
-    _write_steps(book, outcome, row, _ZERO)
+    _write_steps(book, outcome, row, ZERO)
     return False
 
 
@@ -292,12 +296,12 @@ def time_out(book, asked):  # type: ignore[no-untyped-def]
 @njit_inner
 def _go_on(book, outcome, row):  # type: ignore[no-untyped-def]
     rows, times = book.table.rows, book.times
-    advance(book, outcome, row, _ZERO)
+    advance(book, outcome, row, ZERO)
     if rows[row, STATE] == Phases.DONE or rows[row, STATE] == Phases.REFUSED:
-        _write_steps(book, outcome, row, _ONE)
+        _write_steps(book, outcome, row, ONE)
         return rows[row, CODE], row
     # With its legs where it asks, so that the messages that follow can be made from this block alone. What only counts an answer
     # leaves them out: a transfer of many legs would write them all with each of its steps.
     keep_pending(book, outcome, row, times.low, rows[row, OPTION] & ASKS_BIT)
-    _write_steps(book, outcome, row, _ZERO)
+    _write_steps(book, outcome, row, ZERO)
     return Codes.PENDING, row

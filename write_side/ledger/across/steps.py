@@ -8,7 +8,6 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from write_side.contract.block.columns import NOT_TOLD
 from write_side.contract.compiled.compiled import njit_inlined, njit_inner
 from write_side.contract.state.pending import add_leg, add_pending, drop, find_pending, raise_low, step_what
 from write_side.contract.state.pending_columns import (
@@ -28,11 +27,8 @@ from write_side.ledger.across.participant import MOVE_TABLE, Manner, Move, manne
 from write_side.ledger.rules.asked import ANY_STEP, legs_of
 from write_side.ledger.rules.book import keep_pending
 from write_side.ledger.rules.legs import check_legs, legs_fit, move_legs
+from write_side.ledger.rules.numbers import NOT_TOLD, ONE, ZERO
 
-_ZERO: Final = np.int64(0)
-_ONE: Final = np.int64(1)
-"""Numbers that are no constants to the compiler: it would make every function again for each that it is called with."""
-_NOT_TOLD: Final = np.int64(NOT_TOLD)
 _TRY, _CONFIRM, _ = (np.int64(action) for action in Action)
 _NONE, _HELD, _REJECTED, _STEP_DONE, _RELEASED, _FENCED = (np.int64(state) for state in StepState)
 _, _REPEAT, _CHECK, _MOVE_CONFIRM, _MOVE_CANCEL, _FENCE = (np.int64(move) for move in Move)
@@ -60,11 +56,11 @@ def run_step(book, outcome, legs, option, action, checked):  # type: ignore[no-u
         if factors[0] == 0 and factors[1] == 0:
             # Nothing moves yet, but what is to be paid at the confirmation must fit.
             wanted = factors_of(book, option, _CONFIRM)
-            return (Codes.DONE if legs_fit(book, legs, wanted, wanted) else Codes.BALANCE_LIMIT), _NOT_TOLD
+            return (Codes.DONE if legs_fit(book, legs, wanted, wanted) else Codes.BALANCE_LIMIT), NOT_TOLD
     if not checked and not legs_fit(book, legs, factors, factors):
-        return Codes.BALANCE_LIMIT, _NOT_TOLD
+        return Codes.BALANCE_LIMIT, NOT_TOLD
     move_legs(book, outcome, legs, factors, factors)
-    return Codes.DONE, _NOT_TOLD
+    return Codes.DONE, NOT_TOLD
 
 
 class StepCommand(NamedTuple):
@@ -94,32 +90,32 @@ def take_step(book, asked, command):  # type: ignore[no-untyped-def]
         row = np.int64(-1)
     move = MOVE_TABLE[_NONE if row < 0 else rows[row, STATE], command.action]
     if move == _REPEAT:
-        _keep_step(book, outcome, row, command, _ZERO)
+        _keep_step(book, outcome, row, command, ZERO)
         return Codes.STALE
     if move == _CHECK:
-        code, available = run_step(book, outcome, legs, command.option, _TRY, _ZERO)
+        code, available = run_step(book, outcome, legs, command.option, _TRY, ZERO)
         held = code == Codes.DONE and manner_of(command.option) != _SAGA_LAST_CREDIT
         row = _add_step(book, asked, command)
         rows[row, STATE] = _HELD if held else (_STEP_DONE if code == Codes.DONE else _REJECTED)
         rows[row, CODE] = code
-        rows[row, AVAILABLE] = available if available != _NOT_TOLD else 0
+        rows[row, AVAILABLE] = available if available != NOT_TOLD else 0
         if held:
             for i in range(legs.first, legs.last):
                 leg = add_leg(table, row, legs.pool[i])
                 table.legs[leg, LEG_STEP] = 0
                 table.legs[leg, LEG_PARTITION] = 0
-        _keep_step(book, outcome, row, command, _ONE)
+        _keep_step(book, outcome, row, command, ONE)
         return code
     if move == _FENCE:
         row = _add_step(book, asked, command)
         rows[row, STATE] = _FENCED
-        _keep_step(book, outcome, row, command, _ZERO)
+        _keep_step(book, outcome, row, command, ZERO)
         return Codes.DONE
     if move in (_MOVE_CONFIRM, _MOVE_CANCEL):
-        code, _ = run_step(book, outcome, legs_of(table, row, ANY_STEP), rows[row, OPTION], command.action, _ZERO)
+        code, _ = run_step(book, outcome, legs_of(table, row, ANY_STEP), rows[row, OPTION], command.action, ZERO)
         if code == Codes.DONE:
             rows[row, STATE] = _STEP_DONE if move == _MOVE_CONFIRM else _RELEASED
-            _keep_step(book, outcome, row, command, _ZERO)
+            _keep_step(book, outcome, row, command, ZERO)
         return code
     return Codes.STALE
 

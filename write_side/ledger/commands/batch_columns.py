@@ -47,8 +47,8 @@ class StepColumns:
     """n messages. kind uint8[n] (STEP, ANSWER), ids uint8[n, 16], and int64[n] each:
 
     home       STEP: the partition that asks; ANSWER: the partition that answers
-    step, action, option      which step, what is asked (`pending.Action`), its option bits (STEP)
-    state, code, available    what became of it (ANSWER; `pending.StepState`, `codes.Code`)
+    step, action, option      which step, what is asked (`pending_columns.Action`), its option bits (STEP)
+    state, code, available    what became of it (ANSWER; `pending_columns.StepState`, `codes.Code`)
     sequence, at_us           where and when the participant did it (ANSWER)
     begun                     the home's block that began the transfer; an id without a time may begin one again after its window
     low                       STEP: below this block of home none of its transfers is open

@@ -9,6 +9,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final, NamedTuple
 
+from fanfold.api import grammar
 from write_side.contract.words.codes import Flag
 
 
@@ -61,7 +62,7 @@ class Mode(IntEnum):
 
 ANY_VERSION: Final = -1
 ANY_AVAILABLE: Final = -(2**63)
-LEGS_MAX: Final = 32
+LEGS_MAX: Final = grammar.LEGS_MAX
 """With `@world` shared out over partitions these make at most 62 steps: one bit each in a process's mask."""
 
 

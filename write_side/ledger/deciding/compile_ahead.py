@@ -1,6 +1,6 @@
 """Compile every loop before the first client waits for one: a scripted life of a partition on throw-away states.
 
-The first start after an update takes a minute or more for this; later ones load what was compiled (`contract/compiled.py`).
+The first start after an update takes a minute or more for this; later ones load what was compiled (`compiled/compiled.py`).
 """
 
 from __future__ import annotations

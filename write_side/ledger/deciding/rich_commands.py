@@ -6,7 +6,6 @@ from typing import Final
 
 import numpy as np
 
-from write_side.contract.block.columns import NOT_TOLD
 from write_side.contract.compiled.compiled import njit_inlined, njit_inner
 from write_side.contract.state.account_rows import FLAGS_AND_ASSET, HELD, POSTED
 from write_side.contract.state.hash_index import find_row
@@ -55,10 +54,9 @@ from write_side.ledger.rules.holds import (
     transfer_legs,
     void,
 )
+from write_side.ledger.rules.numbers import NOT_TOLD, ZERO
 
 _LINK: Final = np.int64(LINK)
-_ZERO: Final = np.int64(0)
-_NOT_TOLD: Final = np.int64(NOT_TOLD)
 _KIND_MASK: Final = 255
 
 ENTRIES_MAX: Final = 2_048
@@ -112,7 +110,7 @@ def decide_rich(book, ids, asked):  # type: ignore[no-untyped-def]
     """A client's rich command: its code, its available, and what the id table keeps of it (`ids.AMOUNT`)."""
     row, legs, kind = asked.row, asked.legs, asked.kind
     option = row[rich.OPTION] & (TCC_BIT | FINAL_BIT)
-    code, available = Codes.DONE, _NOT_TOLD
+    code, available = Codes.DONE, NOT_TOLD
     if kind in (Kinds.CAPTURE, Kinds.VOID, Kinds.REVERSE):
         note(book, _LINK, asked.outcome, row[rich.OTHER_A], row[rich.OTHER_B])
     if kind == Kinds.TRANSFER:
@@ -141,12 +139,12 @@ def decide_unasked(book, ids, asked):  # type: ignore[no-untyped-def]
     row = asked.row
     if asked.kind == Kinds.EXPIRE:
         expire(book, asked)
-        return Codes.DONE, _NOT_TOLD
+        return Codes.DONE, NOT_TOLD
     if asked.kind == Kinds.STEP:
         command = StepCommand(
             row[rich.HOME], row[rich.STEP], row[rich.ACTION], row[rich.OPTION], row[rich.BEGUN], row[rich.LOW]
         )
-        return np.int64(take_step(book, asked, command)), _NOT_TOLD
+        return np.int64(take_step(book, asked, command)), NOT_TOLD
     if asked.kind == Kinds.ANSWER:
         answer = Answer(
             row[rich.HOME], row[rich.STEP], row[rich.STATE], row[rich.CODE], row[rich.AVAILABLE], row[rich.SEQUENCE],
@@ -157,7 +155,7 @@ def decide_unasked(book, ids, asked):  # type: ignore[no-untyped-def]
         code, process = time_out(book, asked)
     if process >= 0 and code != Codes.PENDING:
         _end(book, ids, asked.outcome, process, code)
-    return np.int64(code), _NOT_TOLD
+    return np.int64(code), NOT_TOLD
 
 
 @njit_inner
@@ -172,7 +170,7 @@ def _end(book, ids, outcome, process, code):  # type: ignore[no-untyped-def]
     elif kind == Kinds.REVERSE and code != Codes.DONE:
         reversal = find_pending(table, rows[process, SUBJECT_A], rows[process, SUBJECT_B], PendingKinds.REVERSAL)
         if reversal >= 0:  # else the original's id is no longer remembered
-            end_pending(book, outcome, reversal, _ZERO)
+            end_pending(book, outcome, reversal, ZERO)
     end_id(ids.table, np.uint64(a), np.uint64(b), (times.sequence << ROW_BITS) | outcome, code == Codes.DONE)
     end_pending(book, outcome, find_pending(table, a, b, PendingKinds.PROCESS), times.low)
 
@@ -184,12 +182,12 @@ def _reverse(book, ids, asked, option):  # type: ignore[no-untyped-def]
     rows, id_rows = table.rows, ids.table.rows
     original = find_id(ids.table, np.uint64(other_a), np.uint64(other_b))
     if original < 0:
-        return Codes.TRANSFER_UNKNOWN, _NOT_TOLD
+        return Codes.TRANSFER_UNKNOWN, NOT_TOLD
     became = np.int64(id_rows[original, AMOUNT])
     if (became <= 0 and became != DONE_BY_LEGS) or legs.first == legs.last:
-        return Codes.NOT_REVERSIBLE, _NOT_TOLD
+        return Codes.NOT_REVERSIBLE, NOT_TOLD
     if find_pending(table, other_a, other_b, PendingKinds.REVERSAL) >= 0:
-        return Codes.ALREADY_REVERSED, _NOT_TOLD
+        return Codes.ALREADY_REVERSED, NOT_TOLD
     if any_elsewhere(legs, book.lookup):
         code, available, process = begin(book, asked, option, legs)
         if code == Codes.PENDING:
@@ -202,7 +200,7 @@ def _reverse(book, ids, asked, option):  # type: ignore[no-untyped-def]
         rows[row, REVERSED_ID_US] = np.int64(id_rows[original, TIME_US])
         rows[row, REVERSING_A] = asked.id_a
         rows[row, REVERSING_B] = asked.id_b
-        keep_pending(book, asked.outcome, row, _ZERO, _ZERO)
+        keep_pending(book, asked.outcome, row, ZERO, ZERO)
     return np.int64(code), available
 
 

@@ -8,7 +8,6 @@ from typing import Final
 
 import numpy as np
 
-from write_side.contract.block.columns import NOT_TOLD
 from write_side.contract.compiled.compiled import njit_inlined, njit_inner
 from write_side.contract.state.account_rows import POSTED, VERSION, untouch
 from write_side.contract.state.ids import AMOUNT, PARTIES, REFUSED, find_id
@@ -17,6 +16,7 @@ from write_side.contract.words.codes import Codes
 from write_side.ledger.rules.asked import asked_legs
 from write_side.ledger.rules.book import AVAILABLE, BEFORE, CODE, ENTRIES, TAPE, note
 from write_side.ledger.rules.legs import number_of_leg
+from write_side.ledger.rules.numbers import NOT_TOLD, ZERO
 from write_side.ledger.rules.plain_transfers import number_of
 
 CHAIN: Final = 0
@@ -29,8 +29,6 @@ STATE_WIDTH: Final = 5
 refused."""
 
 _BEFORE: Final = np.int64(BEFORE)
-_ZERO: Final = np.int64(0)
-_NOT_TOLD: Final = np.int64(NOT_TOLD)
 
 
 @njit_inlined
@@ -76,7 +74,7 @@ def note_before(book, commands, row):  # type: ignore[no-untyped-def]
 def _note_before(book, number):  # type: ignore[no-untyped-def]
     changed_at_us = book.accounts.changed_at_us
     if number >= 0 and changed_at_us[number] != book.times.created_at_us:
-        note(book, _BEFORE, number, changed_at_us[number], _ZERO)
+        note(book, _BEFORE, number, changed_at_us[number], ZERO)
 
 
 @njit_inner
@@ -88,7 +86,7 @@ def _take_back(book, ids, commands, chain_state, end):  # type: ignore[no-untype
             continue
         _move_back(book, commands, row)
         output.outcomes[row, CODE] = Codes.BATCH_REFUSED
-        output.outcomes[row, AVAILABLE] = _NOT_TOLD
+        output.outcomes[row, AVAILABLE] = NOT_TOLD
         id_row = find_id(ids.table, commands.ids[row, 0], commands.ids[row, 1])
         if id_row >= 0:  # else the cut-off has passed it meanwhile
             ids.table.rows[id_row, AMOUNT] = np.uint64(REFUSED)

@@ -6,7 +6,6 @@ from typing import Final
 
 import numpy as np
 
-from write_side.contract.block.columns import NOT_TOLD
 from write_side.contract.compiled.compiled import njit_inlined, njit_inner
 from write_side.contract.state.pending import add_leg, add_pending, find_pending
 from write_side.contract.state.pending_columns import (
@@ -34,11 +33,8 @@ from write_side.ledger.commands.rich_columns import DEADLINE_US, OTHER_A, OTHER_
 from write_side.ledger.rules.asked import ANY_STEP, Legs, legs_of
 from write_side.ledger.rules.book import end_pending, keep_pending
 from write_side.ledger.rules.legs import check_legs, is_world, legs_fit, move_legs
+from write_side.ledger.rules.numbers import NOT_TOLD, ONE, ZERO
 
-_NOT_TOLD: Final = np.int64(NOT_TOLD)
-
-_ZERO: Final = np.int64(0)
-_ONE: Final = np.int64(1)
 _BEHIND_A_PROCESS: Final = 128
 """Rows of the pool that a process made meanwhile may take: 64 legs, `@world` shared out, and 62 records."""
 _NOTHING: Final = (np.int64(0), np.int64(0), np.int64(0))
@@ -70,13 +66,13 @@ def any_elsewhere(legs, lookup):  # type: ignore[no-untyped-def]
 @njit_inner
 def transfer_legs(book, outcome, legs):  # type: ignore[no-untyped-def]
     """Move legs of one partition, all or none: the code and its available."""
-    code, available = check_legs(book, legs, _ZERO)
+    code, available = check_legs(book, legs, ZERO)
     if code != Codes.DONE:
         return code, available
     if not legs_fit(book, legs, _GIVES, _RECEIVES):
-        return Codes.BALANCE_LIMIT, _NOT_TOLD
+        return Codes.BALANCE_LIMIT, NOT_TOLD
     move_legs(book, outcome, legs, _GIVES, _RECEIVES)
-    return Codes.DONE, _NOT_TOLD
+    return Codes.DONE, NOT_TOLD
 
 
 @njit_inner
@@ -86,18 +82,18 @@ def hold(book, asked, option):  # type: ignore[no-untyped-def]
     pool, deadline_us = legs.pool, asked.row[DEADLINE_US]
     for i in range(legs.first, legs.last):
         if pool[i, LEG_AMOUNT] < 0 and is_elsewhere(pool[i], lookup):
-            return Codes.HOLD_SPANS_PARTITIONS, _NOT_TOLD
+            return Codes.HOLD_SPANS_PARTITIONS, NOT_TOLD
     if 0 < deadline_us <= times.created_at_us:
-        return Codes.DEADLINE_PASSED, _NOT_TOLD
+        return Codes.DEADLINE_PASSED, NOT_TOLD
     # Legs elsewhere are tested when they are paid: step 1 marks them, so that only step 0 is looked at here.
     for i in range(legs.first, legs.last):
         pool[i, LEG_STEP] = 1 if is_elsewhere(pool[i], lookup) else 0
-    here = Legs(pool, legs.first, legs.last, _ZERO)
-    code, available = check_legs(book, here, _ZERO)
+    here = Legs(pool, legs.first, legs.last, ZERO)
+    code, available = check_legs(book, here, ZERO)
     if code != Codes.DONE:
         return code, available
     if not legs_fit(book, here, _GIVES, _RECEIVES) or not legs_fit(book, here, _HOLDS, _NOTHING):
-        return Codes.BALANCE_LIMIT, _NOT_TOLD
+        return Codes.BALANCE_LIMIT, NOT_TOLD
     move_legs(book, asked.outcome, here, _HOLDS, _NOTHING)
     row = add_pending(table, asked.id_a, asked.id_b, PendingKinds.HOLD, times.created_at_us)
     rows = table.rows
@@ -111,8 +107,8 @@ def hold(book, asked, option):  # type: ignore[no-untyped-def]
         table.legs[leg, LEG_PARTITION] = np.int64(
             np.uint64(pool[i, LEG_KEY_A]) % lookup.partitions if elsewhere else lookup.partition
         )
-    keep_pending(book, asked.outcome, row, _ZERO, _ONE)
-    return Codes.DONE, _NOT_TOLD
+    keep_pending(book, asked.outcome, row, ZERO, ONE)
+    return Codes.DONE, NOT_TOLD
 
 
 @njit_inlined
@@ -148,7 +144,7 @@ def _wanted(left, amount, legs):  # type: ignore[no-untyped-def]
     for i in range(legs.first, legs.last):
         if _is_same_account(legs.pool[i], left):
             return legs.pool[i, LEG_AMOUNT]
-    return _ZERO
+    return ZERO
 
 
 @njit_inlined
@@ -159,7 +155,7 @@ def _lay_out(pool, to, left, amount):  # type: ignore[no-untyped-def]
     pool[to, LEG_AMOUNT] = amount
     pool[to, LEG_STEP] = 0
     pool[to, LEG_IF_VERSION] = -1
-    pool[to, LEG_IF_AVAILABLE] = _NOT_TOLD
+    pool[to, LEG_IF_AVAILABLE] = NOT_TOLD
 
 
 @njit_inner
@@ -212,12 +208,12 @@ def _is_used_up(table, row):  # type: ignore[no-untyped-def]
 @njit_inner
 def _let_go(book, outcome, row):  # type: ignore[no-untyped-def]
     """Let go what is left, and end the hold."""
-    held = legs_of(book.table, row, _ZERO)
+    held = legs_of(book.table, row, ZERO)
     for leg in range(held.first, held.last):
         # What receives has nothing held, and may live elsewhere.
         held.pool[leg, LEG_STEP] = 0 if held.pool[leg, LEG_AMOUNT] < 0 else 1
     move_legs(book, outcome, held, _LETS_GO, _NOTHING)
-    end_pending(book, outcome, row, _ZERO)
+    end_pending(book, outcome, row, ZERO)
 
 
 @njit_inner
@@ -227,7 +223,7 @@ def _after_capture(book, outcome, row, final):  # type: ignore[no-untyped-def]
         _let_go(book, outcome, row)
     else:
         rows[row, STATE] = HoldStates.OPEN
-        keep_pending(book, outcome, row, _ZERO, _ONE)
+        keep_pending(book, outcome, row, ZERO, ONE)
 
 
 @njit_inner
@@ -237,18 +233,18 @@ def capture(book, asked, option):  # type: ignore[no-untyped-def]
     table, outcome = book.table, asked.outcome
     row, code = _find_hold(book, asked.row[OTHER_A], asked.row[OTHER_B])
     if code != Codes.DONE:
-        return code, _NOT_TOLD, row, asked.legs
+        return code, NOT_TOLD, row, asked.legs
     captured = _captured(table, row, asked.amount, asked.legs)
     if captured.first == captured.last:
-        return Codes.HOLD_EXCEEDED, _NOT_TOLD, row, captured
+        return Codes.HOLD_EXCEEDED, NOT_TOLD, row, captured
     if any_elsewhere(captured, book.lookup):
-        return Codes.PENDING, _NOT_TOLD, row, captured
-    code, available = check_legs(book, captured, _ONE)
+        return Codes.PENDING, NOT_TOLD, row, captured
+    code, available = check_legs(book, captured, ONE)
     if code == Codes.DONE and not legs_fit(book, captured, _GIVES_HELD, _RECEIVES):
         code = Codes.BALANCE_LIMIT
     if code == Codes.DONE:
         move_legs(book, outcome, captured, _GIVES_HELD, _RECEIVES)
-        _take_from_hold(table, row, captured, -_ONE)
+        _take_from_hold(table, row, captured, -ONE)
         _after_capture(book, outcome, row, option & FINAL_BIT)
     return code, available, row, captured
 
@@ -257,9 +253,9 @@ def capture(book, asked, option):  # type: ignore[no-untyped-def]
 def set_aside(book, outcome, row, captured):  # type: ignore[no-untyped-def]
     """Legs of the pool that a capture across partitions has begun to move: the hold is busy until `end_capture`."""
     table = book.table
-    _take_from_hold(table, row, captured, -_ONE)
+    _take_from_hold(table, row, captured, -ONE)
     table.rows[row, STATE] = HoldStates.BUSY
-    keep_pending(book, outcome, row, _ZERO, _ONE)
+    keep_pending(book, outcome, row, ZERO, ONE)
 
 
 @njit_inner
@@ -269,8 +265,8 @@ def end_capture(book, outcome, process, done):  # type: ignore[no-untyped-def]
     rows = table.rows
     row = find_pending(table, rows[process, SUBJECT_A], rows[process, SUBJECT_B], PendingKinds.HOLD)
     if not done:
-        _take_from_hold(table, row, legs_of(table, process, ANY_STEP), _ONE)
-    _after_capture(book, outcome, row, rows[process, OPTION] & FINAL_BIT if done else _ZERO)
+        _take_from_hold(table, row, legs_of(table, process, ANY_STEP), ONE)
+    _after_capture(book, outcome, row, rows[process, OPTION] & FINAL_BIT if done else ZERO)
 
 
 @njit_inner

@@ -11,7 +11,6 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from write_side.contract.block.columns import NOT_TOLD
 from write_side.contract.compiled.compiled import njit_inlined, njit_inner
 from write_side.contract.state.account_rows import FLAGS_AND_ASSET, FLOOR, HELD, POSTED, VERSION, asset_of
 from write_side.contract.state.hash_index import INDEX, TAG, find_row, following, hash_words, home
@@ -24,14 +23,11 @@ from write_side.contract.state.pending_columns import (
     LEG_KEY_B,
 )
 from write_side.contract.state.state import WORLD_KEY
-from write_side.contract.words.atoms import LIMIT, NO_FLOOR
 from write_side.contract.words.codes import PRECEDENCE, Codes, Flags, Kind
 from write_side.ledger.rules.asked import is_among
 from write_side.ledger.rules.book import change
+from write_side.ledger.rules.numbers import LIMIT, NO_FLOOR, NOT_TOLD
 
-_LIMIT: Final = np.int64(LIMIT)
-_NO_FLOOR: Final = np.int64(NO_FLOOR)
-_NOT_TOLD: Final = np.int64(NOT_TOLD)
 _WORLD_A: Final = np.int64(WORLD_KEY[0].view(np.int64))
 _WORLD_B: Final = np.int64(WORLD_KEY[1].view(np.int64))
 
@@ -87,37 +83,37 @@ def _leg_code(rows, hashes, number, leg, authorised):  # type: ignore[no-untyped
     `authorised`: a hold has been made for what it gives, so that flags and available are not asked again.
     """
     if number < 0:
-        return Codes.ACCOUNT_UNKNOWN, _NOT_TOLD
+        return Codes.ACCOUNT_UNKNOWN, NOT_TOLD
     if hashes[asset_of(rows, number)] != leg[LEG_ASSET]:
-        return Codes.ASSET_MISMATCH, _NOT_TOLD
+        return Codes.ASSET_MISMATCH, NOT_TOLD
     flags = rows[number, FLAGS_AND_ASSET] & 0xFFFFFFFF
     amount = leg[LEG_AMOUNT]
     if flags & Flags.CLOSED:
-        return Codes.ACCOUNT_CLOSED, _NOT_TOLD
+        return Codes.ACCOUNT_CLOSED, NOT_TOLD
     if amount < 0 and flags & Flags.DEBIT_FROZEN and not authorised:
-        return Codes.DEBIT_FROZEN, _NOT_TOLD
+        return Codes.DEBIT_FROZEN, NOT_TOLD
     if amount > 0 and flags & Flags.CREDIT_FROZEN:
-        return Codes.CREDIT_FROZEN, _NOT_TOLD
+        return Codes.CREDIT_FROZEN, NOT_TOLD
     if leg[LEG_IF_VERSION] >= 0 and leg[LEG_IF_VERSION] != rows[number, VERSION]:
-        return Codes.VERSION_DIFFERS, _NOT_TOLD
-    if rows[number, FLOOR] != _NO_FLOOR:
+        return Codes.VERSION_DIFFERS, NOT_TOLD
+    if rows[number, FLOOR] != NO_FLOOR:
         if _spendable(rows, number) < leg[LEG_IF_AVAILABLE]:
             return Codes.AVAILABLE_BELOW, _spendable(rows, number)
         if amount < 0 and _spendable(rows, number) < -amount and not authorised:
             return Codes.INSUFFICIENT_AVAILABLE, _spendable(rows, number)
-    return Codes.DONE, _NOT_TOLD
+    return Codes.DONE, NOT_TOLD
 
 
 @njit_inlined
 def _passes_limit(rows, number, posted, held):  # type: ignore[no-untyped-def]
     after, held_after = rows[number, POSTED] + posted, rows[number, HELD] + held
-    return after > _LIMIT or after < -_LIMIT or held_after > _LIMIT or held_after < 0
+    return after > LIMIT or after < -LIMIT or held_after > LIMIT or held_after < 0
 
 
 @njit_inner
 def check_legs(book, legs, authorised):  # type: ignore[no-untyped-def]
     """The code that the rules give for the legs, limits apart, and its available."""
-    code, available = Codes.DONE, _NOT_TOLD
+    code, available = Codes.DONE, NOT_TOLD
     for i in range(legs.first, legs.last):
         if not is_among(legs, i):
             continue
@@ -145,7 +141,7 @@ def legs_fit(book, legs, debit, credit):  # type: ignore[no-untyped-def]
             return False
         through = transit[asset_of(rows, number)]
         total = _transit_sum(legs, pool[i, LEG_ASSET], debit, credit)
-        if total > _LIMIT or total < -_LIMIT or _passes_limit(rows, through, total, 0):
+        if total > LIMIT or total < -LIMIT or _passes_limit(rows, through, total, 0):
             return False
     return True
 
@@ -159,8 +155,8 @@ def _transit_sum(legs, asset, debit, credit):  # type: ignore[no-untyped-def]
         if is_among(legs, i) and pool[i, LEG_ASSET] == asset:
             factors = debit if pool[i, LEG_AMOUNT] < 0 else credit
             total += factors[2] * abs(pool[i, LEG_AMOUNT])
-            if abs(total) > _LIMIT:
-                return _LIMIT + np.int64(1)
+            if abs(total) > LIMIT:
+                return LIMIT + np.int64(1)
     return total
 
 

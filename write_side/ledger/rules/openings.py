@@ -10,12 +10,11 @@ from write_side.contract.compiled.compiled import njit_inlined, njit_inner
 from write_side.contract.state.account_rows import FLOOR, ROW_KEY, AccountIndex, NewAccount, add_account
 from write_side.contract.state.hash_index import find_row
 from write_side.contract.state.state import TRANSIT_KEY, WORLD_KEY
-from write_side.contract.words.atoms import NO_FLOOR
 from write_side.contract.words.codes import Codes
 from write_side.ledger.rules.book import ACCOUNTS, OPENED
+from write_side.ledger.rules.numbers import NO_FLOOR
 
 NO_FLAGS: Final = np.int64(0)
-_NO_FLOOR: Final = np.int64(NO_FLOOR)
 _WORLD_A, _WORLD_B = WORLD_KEY
 _TRANSIT_A, _TRANSIT_B = TRANSIT_KEY
 _NEW_WORLD: Final = -1
@@ -45,8 +44,8 @@ def open_account(book, system_keys, outcome, new):  # type: ignore[no-untyped-de
     systems, asset = book.systems, new.asset
     world_keys, transit_keys = system_keys
     if systems.world[asset] < 0:
-        world = NewAccount(_WORLD_A, _WORLD_B, world_keys[asset], asset, _NO_FLOOR, NO_FLAGS)
-        transit = NewAccount(_TRANSIT_A, _TRANSIT_B, transit_keys[asset], asset, _NO_FLOOR, NO_FLAGS)
+        world = NewAccount(_WORLD_A, _WORLD_B, world_keys[asset], asset, NO_FLOOR, NO_FLAGS)
+        transit = NewAccount(_TRANSIT_A, _TRANSIT_B, transit_keys[asset], asset, NO_FLOOR, NO_FLAGS)
         systems.world[asset] = _add(book, _NEW_WORLD - 2 * asset, world, True)
         systems.transit[asset] = _add(book, _NEW_TRANSIT - 2 * asset, transit, True)
     _add(book, outcome, new, False)

@@ -5,8 +5,6 @@ Conditions are tested in the order of `codes.PRECEDENCE`.
 
 from __future__ import annotations
 
-from typing import Final
-
 import numpy as np
 
 from write_side.contract.compiled.compiled import njit, njit_inlined, njit_inner
@@ -25,14 +23,12 @@ from write_side.contract.state.account_rows import (
 from write_side.contract.state.hash_index import find_row, prefetch_home
 from write_side.contract.state.ids import AMOUNT, PARTIES
 from write_side.contract.state.state import WORLD_KEY
-from write_side.contract.words.atoms import LIMIT, NO_FLOOR
 from write_side.contract.words.codes import Codes, Flags
 from write_side.ledger.rules.asked import is_plain
 from write_side.ledger.rules.book import AVAILABLE, CODE, note_entry
 from write_side.ledger.rules.idempotency import FULL, take_id
+from write_side.ledger.rules.numbers import LIMIT, NO_FLOOR, NOT_TOLD
 
-_LIMIT: Final = LIMIT
-_NO_FLOOR: Final = np.int64(NO_FLOOR)
 _WORLD_A, _WORLD_B = WORLD_KEY
 
 
@@ -69,18 +65,18 @@ def _terms_code(rows, debit, credit, asset):  # type: ignore[no-untyped-def]
 def _transfer_code(rows, debit, credit, asset, amount):  # type: ignore[no-untyped-def]
     """The code of a transfer between two looked-up accounts, and the debited one's available (`NOT_TOLD` if irrelevant)."""
     if debit < 0 or credit < 0:
-        return Codes.ACCOUNT_UNKNOWN, np.int64(_NO_FLOOR)
+        return Codes.ACCOUNT_UNKNOWN, NOT_TOLD
     unflagged = asset << ASSET_SHIFT
     if rows[debit, FLAGS_AND_ASSET] != unflagged or rows[credit, FLAGS_AND_ASSET] != unflagged:
         code = _terms_code(rows, debit, credit, asset)
         if code != Codes.DONE:
-            return code, np.int64(_NO_FLOOR)
+            return code, NOT_TOLD
     posted, floor = rows[debit, POSTED], rows[debit, FLOOR]
-    if floor != _NO_FLOOR and posted - rows[debit, HELD] - floor < amount:
+    if floor != NO_FLOOR and posted - rows[debit, HELD] - floor < amount:
         return Codes.INSUFFICIENT_AVAILABLE, posted - rows[debit, HELD] - floor
-    if posted - amount < -_LIMIT or rows[credit, POSTED] + amount > _LIMIT:
-        return Codes.BALANCE_LIMIT, np.int64(_NO_FLOOR)
-    return Codes.DONE, np.int64(_NO_FLOOR)
+    if posted - amount < -LIMIT or rows[credit, POSTED] + amount > LIMIT:
+        return Codes.BALANCE_LIMIT, NOT_TOLD
+    return Codes.DONE, NOT_TOLD
 
 
 @njit_inlined
