@@ -149,15 +149,18 @@ def open_snapshots(settings: WriteSettings, log: Log) -> Snapshots | None:
     """The snapshots that the settings name, for every side of this process; None for none. No store is asked yet: one that is
     away stops no start. Raises ValueError for an address that names none."""
     address = settings.snapshots_address
-    return None if address is None else Snapshots(snapshot_store(address), log)
+    if address is None:
+        return None
+    # Beside a log in files they are on its disk, which every read of the log relies on, too. Elsewhere it may be a network's.
+    return Snapshots(snapshot_store(address, in_place=not settings.snapshots), log)
 
 
-def snapshot_store(address: str) -> SnapshotStore:
-    """Where an address says that snapshots are. Raises ValueError."""
-    return file_store("FANFOLD_SNAPSHOTS", address)
+def snapshot_store(address: str, *, in_place: bool = False) -> SnapshotStore:
+    """Where an address says that snapshots are. in_place: see `FileStore`. Raises ValueError."""
+    return file_store("FANFOLD_SNAPSHOTS", address, in_place=in_place)
 
 
-def file_store(variable: str, address: str) -> SnapshotStore:
+def file_store(variable: str, address: str, *, in_place: bool = False) -> SnapshotStore:
     """Where an address says that files are. variable: which names it. Raises ValueError."""
     scheme, _, folder = address.partition(":")
     if scheme in ("s3", "webhdfs"):
@@ -172,7 +175,7 @@ def file_store(variable: str, address: str) -> SnapshotStore:
         raise ValueError(
             f"{variable} must be off, file: and the path of a folder, s3://BUCKET/FOLDER or webhdfs://HOST:PORT/FOLDER"
         )
-    return FileStore(Path(folder.removeprefix("//")))
+    return FileStore(Path(folder.removeprefix("//")), in_place=in_place)
 
 
 async def log_times(settings: WriteSettings, log: Log, on_partition: Callable[[int, int], None]) -> list[PartitionTime]:

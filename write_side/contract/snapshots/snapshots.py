@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Final, NamedTuple
@@ -19,12 +20,12 @@ import structlog
 from write_side.contract.block.block import Undecodable, read_header
 from write_side.contract.block.chain import ChainBroken
 from write_side.contract.log.log import Log, LogDamaged, NotThere
-from write_side.contract.snapshots.store import SnapshotStore
+from write_side.contract.snapshots.store import LiesHere, SnapshotStore
 from write_side.contract.state.block_hashes import BlockHashes
 from write_side.contract.state.fold import CheckFailed
 from write_side.contract.state.fold_run import Prints
 from write_side.contract.state.replay import Replay
-from write_side.contract.state.snapshot import Snapshot, SnapshotHead, read_head, read_snapshot
+from write_side.contract.state.snapshot import Snapshot, SnapshotHead, SnapshotRead, fold_of, read_columns, read_head
 from write_side.contract.state.snapshot_bytes import Reader, SnapshotDamaged, SnapshotRefused
 from write_side.contract.state.state import State
 
@@ -83,15 +84,21 @@ class Snapshots:
         self.damaged: set[str] = set()
         self._told: set[tuple[str, str]] = set()
         self._log = log
+        self._whole: dict[int, tuple[str, tuple[int, ...]]] = {}
+        """The file of a partition whose hash was right when somebody read it last, until somebody else has relied on that."""
+        self._hashing: dict[int, threading.Lock] = {}
 
-    async def newest(self, partition: int, prints: Prints | None = None, until: int | None = None) -> Snapshot | None:
+    async def newest(
+        self, partition: int, prints: Prints | None = None, until: int | None = None, *, starts: bool = False
+    ) -> Snapshot | None:
         """The newest that can be begun at; None when there is none. prints: of whoever decides, who needs one with fingerprints.
-        until: no block behind this one. Raises LogFailed while the log does not answer, BlocksLost."""
+        until: no block behind this one. starts: a side of this process, whose other side may have read it just now. Raises
+        LogFailed while the log does not answer, BlocksLost."""
         for each in await self._named(partition):
             if (prints is not None and not each.with_prints) or (until is not None and each.sequence > until):
                 continue
             try:
-                snapshot = await self.load(each, prints)
+                snapshot = await self.load(each, prints, starts=starts)
             except (SnapshotRefused, OSError, MemoryError) as refused:
                 self._refused(each, refused)
                 continue
@@ -99,11 +106,11 @@ class Snapshots:
             return snapshot
         return None
 
-    async def load(self, each: Named, prints: Prints | None) -> Snapshot:
+    async def load(self, each: Named, prints: Prints | None, *, starts: bool = False) -> Snapshot:
         """This one. Raises SnapshotRefused, OSError, MemoryError; LogFailed while the log does not answer, BlocksLost."""
         head = await asyncio.to_thread(self._head, each)
         await self._check_log(head)
-        return await asyncio.to_thread(self._read, each, head, prints)
+        return await asyncio.to_thread(self._read, each, head, prints, starts)
 
     async def require_blocks(self, partition: int) -> None:
         """That the log has every block at which a snapshot of it stands. Raises BlocksLost, LogFailed."""
@@ -148,12 +155,27 @@ class Snapshots:
             )
         return head
 
-    def _read(self, each: Named, head: SnapshotHead, prints: Prints | None) -> Snapshot:
+    def _read(self, each: Named, head: SnapshotHead, prints: Prints | None, starts: bool) -> Snapshot:
         with self.store.open(each.name) as source:
-            said, snapshot = read_snapshot(Reader(source.readinto, source.size), prints)
-        if said != head:
+            if not isinstance(source, LiesHere):
+                read = read_columns(Reader(source.readinto, source.size))
+            elif not starts:
+                read = read_columns(Reader(source.readinto, source.size, source.in_place))
+            else:
+                read = self._read_once(each, source)
+        if read.head != head:
             raise SnapshotRefused("it was replaced while it was being read")
-        return snapshot
+        return fold_of(read, prints)
+
+    def _read_once(self, each: Named, source: LiesHere) -> SnapshotRead:
+        """Of the sides of a process that start together one hashes the file, and the other, which waits for that, need not."""
+        with self._hashing.setdefault(each.partition, threading.Lock()):
+            found = each.name, source.identity
+            is_whole = self._whole.pop(each.partition, None) == found
+            read = read_columns(Reader(source.readinto, source.size, source.in_place, is_whole=is_whole))
+            if not is_whole:
+                self._whole[each.partition] = found
+            return read
 
     async def _check_log(self, head: SnapshotHead) -> None:
         """That the block it stands at is where it says it is. Raises SnapshotRefused, BlocksLost, LogFailed."""
@@ -200,7 +222,7 @@ async def fold_from_newest(
     fold_on: from wherever the fold is. starts: a partition, which is told. may_begin: whether the snapshot's state will do.
     Raises what `fold_on` raises, and LogFailed.
     """
-    snapshot = None if snapshots is None else await snapshots.newest(partition, prints)
+    snapshot = None if snapshots is None else await snapshots.newest(partition, prints, starts=starts)
     if snapshot is not None and not may_begin(snapshot.replay.state):
         snapshot = None
     if snapshots is not None and snapshot is not None:
