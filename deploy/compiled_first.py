@@ -59,6 +59,14 @@ async def compiled_first(is_done: Path | None = None, command: Sequence[str] = _
         telling.elsewhere = None
 
 
+async def loaded_beside() -> None:
+    """Load what is compiled already, beside the opening of the log; nothing where something is still to be compiled. What fails
+    here is tried again by whoever needs it, and told then."""
+    if not DISABLED and all_compiled().exists():
+        with suppress(Exception):
+            await asyncio.to_thread(compile_loops)
+
+
 class _Told(Compiling):
     """Writes after each function how many there are."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from deploy import serving
 from deploy.admin import admin_beside, admin_socket
 from deploy.allowed_hosts import AllowedHosts
-from deploy.compiled_first import compiled_first
+from deploy.compiled_first import compiled_first, loaded_beside
 from deploy.control_socket import REBUILD, ROLL_BACK, TRIM, ControlSocket
 from deploy.exposed import refuse_if_exposed
 from deploy.serving import listen, process_metrics, serve
@@ -44,6 +44,8 @@ async def run(process: ProcessSettings, on_ready: Callable[[str, Sequence[str]],
         refuse_if_exposed(bound, gateway_settings)
         admin = admin_socket(stack, process, gateway_settings)
         address = f"http://{process.host}:{bound.getsockname()[1]}"
+        loading = asyncio.create_task(loaded_beside())
+        stack.callback(loading.cancel)
         log = await open_log(write_settings, writing=True)
         stack.push_async_callback(log.close)
         queue = await open_queue(write_settings, log)
@@ -81,6 +83,7 @@ async def run(process: ProcessSettings, on_ready: Callable[[str, Sequence[str]],
         await gateway.open()
 
         async def start() -> None:
+            await loading
             await compiled_first()
             try:  # side by side: both read the same snapshots and the same log, each mostly without the interpreter
                 async with asyncio.TaskGroup() as starting:
