@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -23,7 +24,8 @@ from write_side.contract.compiled.compiling import compiling
 from write_side.contract.log.log import Log, LogFailed
 from write_side.contract.log.log_file import FileLog
 from write_side.contract.log.log_file_folder import recorded_partitions
-from write_side.contract.snapshots.snapshots import Snapshots
+from write_side.contract.snapshots.read_whole import WholeReader
+from write_side.contract.snapshots.snapshots import Snapshots, newest_of_all
 from write_side.contract.snapshots.store import SnapshotStore
 from write_side.contract.snapshots.store_file import FileStore
 from write_side.contract.snapshots.taker import SnapshotLimits, SnapshotTaker
@@ -78,6 +80,7 @@ __all__ = [
     "open_log",
     "open_queue",
     "open_snapshots",
+    "read_snapshots_ahead",
     "snapshot_limits",
     "snapshot_store",
 ]
@@ -145,14 +148,27 @@ def _check_setting(settings: WriteSettings, log: Log) -> None:
     )
 
 
-def open_snapshots(settings: WriteSettings, log: Log) -> Snapshots | None:
+def open_snapshots(settings: WriteSettings, log: Log, ahead: WholeReader | None = None) -> Snapshots | None:
     """The snapshots that the settings name, for every side of this process; None for none. No store is asked yet: one that is
-    away stops no start. Raises ValueError for an address that names none."""
+    away stops no start. ahead: of `read_snapshots_ahead`. Raises ValueError for an address that names none."""
     address = settings.snapshots_address
     if address is None:
         return None
     # Beside a log in files they are on its disk, which every read of the log relies on, too. Elsewhere it may be a network's.
-    return Snapshots(snapshot_store(address, in_place=not settings.snapshots), log)
+    store = snapshot_store(address, in_place=not settings.snapshots) if ahead is None else ahead.store
+    return Snapshots(store, log, ahead)
+
+
+def read_snapshots_ahead(settings: WriteSettings) -> WholeReader | None:
+    """Begin to read what both sides will ask for, while the log is not open yet; whether it is of this log is looked at then.
+    None where snapshots are kept elsewhere, or not at all. Its `end_ahead` is to be called once the start is over."""
+    address = settings.snapshots_address
+    if address is None or settings.snapshots:
+        return None
+    reader = WholeReader(snapshot_store(address, in_place=True))
+    with suppress(OSError):  # told by who asks for them
+        reader.begin_ahead([each.name for each in newest_of_all(reader.store)], (FINGERPRINTS, None))
+    return reader
 
 
 def snapshot_store(address: str, *, in_place: bool = False) -> SnapshotStore:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import threading
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Final, NamedTuple
@@ -20,12 +19,13 @@ import structlog
 from write_side.contract.block.block import Undecodable, read_header
 from write_side.contract.block.chain import ChainBroken
 from write_side.contract.log.log import Log, LogDamaged, NotThere
-from write_side.contract.snapshots.store import LiesHere, SnapshotStore
+from write_side.contract.snapshots.read_whole import WholeReader
+from write_side.contract.snapshots.store import SnapshotStore
 from write_side.contract.state.block_hashes import BlockHashes
 from write_side.contract.state.fold import CheckFailed
 from write_side.contract.state.fold_run import Prints
 from write_side.contract.state.replay import Replay
-from write_side.contract.state.snapshot import Snapshot, SnapshotHead, SnapshotRead, fold_of, read_columns, read_head
+from write_side.contract.state.snapshot import Snapshot, SnapshotHead, read_head
 from write_side.contract.state.snapshot_bytes import Reader, SnapshotDamaged, SnapshotRefused
 from write_side.contract.state.state import State
 
@@ -69,6 +69,12 @@ def named(store: SnapshotStore, partition: int) -> list[Named]:
     return [Named(int(each[1]), int(each[2]), each[3] == "writer") for each in found if each is not None]
 
 
+def newest_of_all(store: SnapshotStore) -> list[Named]:
+    """The newest snapshot of each partition, where it serves everybody. Raises OSError."""
+    partitions = {int(found[1]) for found in map(_NAME.fullmatch, store.names("p")) if found is not None}
+    return [each for partition in sorted(partitions) if (each := named(store, partition)[0]).with_prints]
+
+
 def from_the_beginning(partition: int, partitions: int, prints: Prints | None = None) -> Snapshot:
     """A fold that has folded nothing yet."""
     return Snapshot(Replay(State(partition, partitions), prints), BlockHashes(), 0)
@@ -78,15 +84,14 @@ class Snapshots:
     """The snapshots in a store, of one log. used: the block at which each partition began last, where it began at one.
     damaged: the names of those that were found to be."""
 
-    def __init__(self, store: SnapshotStore, log: Log) -> None:
+    def __init__(self, store: SnapshotStore, log: Log, reader: WholeReader | None = None) -> None:
+        """reader: of this store, which may have begun to read before the log was there."""
         self.store = store
         self.used: dict[int, int] = {}
         self.damaged: set[str] = set()
         self._told: set[tuple[str, str]] = set()
         self._log = log
-        self._whole: dict[int, tuple[str, tuple[int, ...]]] = {}
-        """The file of a partition whose hash was right when somebody read it last, until somebody else has relied on that."""
-        self._hashing: dict[int, threading.Lock] = {}
+        self._reader = WholeReader(store) if reader is None else reader
 
     async def newest(
         self, partition: int, prints: Prints | None = None, until: int | None = None, *, starts: bool = False
@@ -156,26 +161,12 @@ class Snapshots:
         return head
 
     def _read(self, each: Named, head: SnapshotHead, prints: Prints | None, starts: bool) -> Snapshot:
-        with self.store.open(each.name) as source:
-            if not isinstance(source, LiesHere):
-                read = read_columns(Reader(source.readinto, source.size))
-            elif not starts:
-                read = read_columns(Reader(source.readinto, source.size, source.in_place))
-            else:
-                read = self._read_once(each, source)
+        read = self._reader.taken_ahead(each.name, prints) if starts else None
+        if read is None or read.head != head:
+            read = self._reader.read(each.name, prints, starts=starts)
         if read.head != head:
             raise SnapshotRefused("it was replaced while it was being read")
-        return fold_of(read, prints)
-
-    def _read_once(self, each: Named, source: LiesHere) -> SnapshotRead:
-        """Of the sides of a process that start together one hashes the file, and the other, which waits for that, need not."""
-        with self._hashing.setdefault(each.partition, threading.Lock()):
-            found = each.name, source.identity
-            is_whole = self._whole.pop(each.partition, None) == found
-            read = read_columns(Reader(source.readinto, source.size, source.in_place, is_whole=is_whole))
-            if not is_whole:
-                self._whole[each.partition] = found
-            return read
+        return read.snapshot
 
     async def _check_log(self, head: SnapshotHead) -> None:
         """That the block it stands at is where it says it is. Raises SnapshotRefused, BlocksLost, LogFailed."""
