@@ -30,7 +30,7 @@ from read_side.wiring import (
     open_view,
 )
 from write_side.settings import WriteSettings
-from write_side.wiring import FINGERPRINTS, WriteSide, open_log, open_queue, open_snapshots, read_snapshots_ahead
+from write_side.wiring import FINGERPRINTS, WriteSide, open_log, open_queue, open_snapshots, reader_ahead
 
 
 async def run(process: ProcessSettings, on_ready: Callable[[str, Sequence[str]], None]) -> None:
@@ -44,12 +44,12 @@ async def run(process: ProcessSettings, on_ready: Callable[[str, Sequence[str]],
         refuse_if_exposed(bound, gateway_settings)
         admin = admin_socket(stack, process, gateway_settings)
         address = f"http://{process.host}:{bound.getsockname()[1]}"
-        ahead = read_snapshots_ahead(write_settings) if is_all_compiled() else None
+        ahead = reader_ahead(write_settings) if is_all_compiled() else None
         if ahead is not None:
             stack.callback(ahead.end_ahead)
         loading = asyncio.create_task(loaded_beside())
         stack.callback(loading.cancel)
-        log = await open_log(write_settings, writing=True)
+        log = await open_log(write_settings, writing=True, ahead=ahead)
         stack.push_async_callback(log.close)
         queue = await open_queue(write_settings, log)
         stack.push_async_callback(queue.close)

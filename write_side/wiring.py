@@ -80,7 +80,7 @@ __all__ = [
     "open_log",
     "open_queue",
     "open_snapshots",
-    "read_snapshots_ahead",
+    "reader_ahead",
     "snapshot_limits",
     "snapshot_store",
 ]
@@ -89,15 +89,15 @@ PartitionStopped = (LogFailed, ChainBroken, CheckFailed, ClockStepped, Overtaken
 """What ends a writer. Each says in a sentence what happened and what to do."""
 
 
-async def open_log(settings: WriteSettings, *, writing: bool) -> Log:
+async def open_log(settings: WriteSettings, *, writing: bool, ahead: WholeReader | None = None) -> Log:
     """The log that the settings name, with its archive where they name one; `writing` takes the file log's process lock and
-    creates what is missing.
+    creates what is missing. ahead: begins to read once that lock is ours (`reader_ahead`).
 
     Raises LogFailed, also when it was written with another number of partitions; ValueError for an address of no known kind.
     """
     address = settings.log_archive_address
     store = None if address is None else file_store("FANFOLD_LOG_ARCHIVE", address)
-    log = await _open_log(settings, writing)
+    log = await _open_log(settings, writing, ahead)
     if store is not None:
         log = ArchivedLog(log, LogArchive(store, log.partitions))
     try:
@@ -109,7 +109,7 @@ async def open_log(settings: WriteSettings, *, writing: bool) -> Log:
     return log
 
 
-async def _open_log(settings: WriteSettings, writing: bool) -> Log:
+async def _open_log(settings: WriteSettings, writing: bool, ahead: WholeReader | None) -> Log:
     scheme, _, rest = settings.log_address.partition(":")
     if scheme in ("file", "kafka") and not rest.strip("/"):
         raise ValueError(f"FANFOLD_LOG={scheme}: names no place; write file:FOLDER or kafka://host:9092")
@@ -121,7 +121,8 @@ async def _open_log(settings: WriteSettings, writing: bool) -> Log:
         folder = Path(rest)
         if not writing:
             return await FileLog.open_read_only(folder)
-        return await FileLog.open(folder, settings.partitions or recorded_partitions(folder) or 1)
+        count = settings.partitions or recorded_partitions(folder) or 1
+        return await FileLog.open(folder, count, when_ours=lambda: None if ahead is None else _begin_ahead(ahead))
     if scheme == "kafka":
         from write_side.contract.log.log_kafka import KafkaLog
 
@@ -150,7 +151,7 @@ def _check_setting(settings: WriteSettings, log: Log) -> None:
 
 def open_snapshots(settings: WriteSettings, log: Log, ahead: WholeReader | None = None) -> Snapshots | None:
     """The snapshots that the settings name, for every side of this process; None for none. No store is asked yet: one that is
-    away stops no start. ahead: of `read_snapshots_ahead`. Raises ValueError for an address that names none."""
+    away stops no start. ahead: of `reader_ahead`. Raises ValueError for an address that names none."""
     address = settings.snapshots_address
     if address is None:
         return None
@@ -159,16 +160,16 @@ def open_snapshots(settings: WriteSettings, log: Log, ahead: WholeReader | None 
     return Snapshots(store, log, ahead)
 
 
-def read_snapshots_ahead(settings: WriteSettings) -> WholeReader | None:
-    """Begin to read what both sides will ask for, while the log is not open yet; whether it is of this log is looked at then.
-    None where snapshots are kept elsewhere, or not at all. Its `end_ahead` is to be called once the start is over."""
+def reader_ahead(settings: WriteSettings) -> WholeReader | None:
+    """For `open_log`: reads what both sides will ask for while the log is being opened; whether it is of this log is looked at
+    then. None where snapshots are kept elsewhere, or not at all. `end_ahead` is to be called once the start is over."""
     address = settings.snapshots_address
-    if address is None or settings.snapshots:
-        return None
-    reader = WholeReader(snapshot_store(address, in_place=True))
-    with suppress(OSError):  # told by who asks for them
+    return None if address is None or settings.snapshots else WholeReader(snapshot_store(address, in_place=True))
+
+
+def _begin_ahead(reader: WholeReader) -> None:
+    with suppress(OSError, RuntimeError):  # no threads; whoever asks for them reads them then, and tells what fails
         reader.begin_ahead([each.name for each in newest_of_all(reader.store)], (FINGERPRINTS, None))
-    return reader
 
 
 def snapshot_store(address: str, *, in_place: bool = False) -> SnapshotStore:

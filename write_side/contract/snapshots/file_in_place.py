@@ -18,8 +18,8 @@ import numpy.typing as npt
 
 _FIXED: Final = 0x10
 _NO_RESERVE: Final = 0x4000
-_ANYWHERE: Final = mmap.PROT_READ | mmap.PROT_WRITE
-"""What Linux calls them; Python has no names for the first two."""
+"""What Linux calls them on these machines; Python has no names for the two."""
+_MACHINES: Final = ("x86_64", "aarch64")
 
 
 class _Memory:
@@ -38,12 +38,12 @@ class _Memory:
 
 def memory_of(descriptor: int, start: int, length: int, room: int) -> npt.NDArray[np.uint8] | None:
     """uint8[room], which begins with these bytes of the file; behind them it is as unwritten as fresh memory. Whoever has it may
-    write anywhere: nobody else sees that, nor the file. None where the system is not Linux.
+    write anywhere: nobody else sees that, nor the file. None where the system is another than it is known for.
 
     The file must stay as it is for as long as the array lives, on a disk of this machine: a read that fails later ends the
     process. To remove its name is no harm. Raises MemoryError, OSError.
     """
-    if sys.platform != "linux":
+    if sys.platform != "linux" or os.uname().machine not in _MACHINES:
         return None
     slack = start % mmap.PAGESIZE
     of_file = _pages(slack + length)
@@ -70,7 +70,7 @@ def _mapped(address: int | None, length: int, flags: int, descriptor: int, start
     function = _libc().mmap
     function.restype = ctypes.c_void_p
     function.argtypes = (ctypes.c_void_p, ctypes.c_size_t, *(ctypes.c_int,) * 3, ctypes.c_long)
-    found = function(address, length, _ANYWHERE, flags, descriptor, start)
+    found = function(address, length, mmap.PROT_READ | mmap.PROT_WRITE, flags, descriptor, start)
     if found is None or found == ctypes.c_void_p(-1).value:
         raise MemoryError(f"no addresses for {length} bytes ({os.strerror(ctypes.get_errno())})")
     return int(found)

@@ -47,8 +47,8 @@ class LiesHere(Source, Protocol):
         ...
 
     def in_place(self, start: int, length: int, room: int) -> npt.NDArray[np.uint8] | None:
-        """uint8[room] that begins with so many bytes of it, those to be read next; reading goes on behind them. Who has it may
-        write to it, which nobody else sees. None where that cannot be had. Raises MemoryError, OSError."""
+        """uint8[room] that begins with so many bytes of it, where they lie. Who has it may write to it, which nobody else sees.
+        None where that cannot be had. Raises MemoryError, OSError."""
         ...
 
 

@@ -39,10 +39,7 @@ class FileInPlace(FileSource):
         return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
     def in_place(self, start: int, length: int, room: int) -> npt.NDArray[np.uint8] | None:
-        octets = memory_of(self._descriptor, start, length, room)
-        if octets is not None:
-            os.lseek(self._descriptor, start + length, os.SEEK_SET)
-        return octets
+        return memory_of(self._descriptor, start, length, room)
 
 
 class FileStore:

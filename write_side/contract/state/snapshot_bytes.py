@@ -32,10 +32,9 @@ Array = npt.NDArray[Any]
 ReadInto = Callable[[memoryview], int | None]
 """Fills a buffer from where it is, as far as there is something; how many bytes, 0 at the end."""
 InPlace = Callable[[int, int, int], npt.NDArray[np.uint8] | None]
-"""start, length, room: uint8[room] that begins with these bytes where they lie, as one's own; reading goes on behind them. None
-where that cannot be had."""
+"""start, length, room: uint8[room] that begins with these bytes where they lie, as one's own. None where that cannot be had."""
 IN_PLACE_BYTES: Final = 1 << 20
-"""What is smaller is read sooner than it is mapped."""
+"""What is smaller is as well copied."""
 
 
 class SnapshotRefused(Exception):
@@ -117,7 +116,7 @@ def check(data: memoryview) -> None:
 class Reader:
     """Reads a snapshot from its beginning: `head` first, then `columns`. size: of the whole, in bytes.
 
-    in_place: how large columns are had without being read. is_whole: somebody has read these very bytes just now, and their hash
+    in_place: how large columns are had without a copy. is_whole: somebody has read these very bytes just now, and their hash
     was right; the head's is looked at all the same.
     """
 
@@ -165,7 +164,7 @@ class Reader:
 
     def in_place(self, dtype: np.dtype[Any], shape: tuple[int, ...], rows: int) -> Array | None:
         """For `room`: the column that is asked for where it lies, as the first of so many rows in memory of one's own; None where
-        it is to be read. Raises MemoryError, OSError."""
+        it is to be copied. Raises MemoryError, SnapshotDamaged, OSError."""
         row_bytes = dtype.itemsize * int(np.prod(shape[1:], dtype=object))
         length = row_bytes * shape[0]
         if self._in_place is None or length < IN_PLACE_BYTES:
@@ -173,8 +172,11 @@ class Reader:
         octets = self._in_place(self._at, length, row_bytes * rows)
         if octets is None:
             return None
-        self._hash(octets[:length].data)
-        self._at += length
+        # Read all the same: what a disk cannot read is an error here, and would end the process where it is looked at first.
+        passed = memoryview(bytearray(min(length, PIECE_BYTES)))
+        end = self._at + length
+        while self._at < end:
+            self._fill(passed[: end - self._at])
         return octets.view(dtype).reshape(rows, *shape[1:])
 
     def places(self, head: Mapping[str, Any]) -> list[tuple[str, np.dtype[Any], tuple[int, ...], int]]:

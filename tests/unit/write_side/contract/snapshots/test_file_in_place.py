@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import random
 from pathlib import Path
 
@@ -163,3 +164,25 @@ async def test_a_file_that_was_changed_between_two_sides_is_hashed_again_and_ref
     second = await growing.snapshots.newest(0, starts=True)
     assert second is not None
     assert second.replay.began_after == older.sequence
+
+
+@pytest.mark.parametrize("is_whole", [False, True])
+def test_what_the_disk_cannot_read_is_an_error_and_not_the_end_of_the_process(tmp_path: Path, is_whole: bool) -> None:
+    partition, store = DecidingPartition(), FileStore(tmp_path, in_place=True)
+    partition.open_epoch(NOON_US)
+    partition.decide([Transfer(id_at(NOON_US, n), "@world", "bob", 1, USD) for n in range(300)], NOON_US + 1)
+    data = file_of(folded(partition.blocks))
+    store.put("a", [data])
+    with store.open("a") as source:
+        assert isinstance(source, LiesHere)
+        left = len(data) // 2  # in the middle of the ids
+
+        def read_into(buffer: memoryview) -> int | None:
+            nonlocal left
+            left -= len(buffer)
+            if left < 0:
+                raise OSError(errno.EIO, "Input/output error")
+            return source.readinto(buffer)
+
+        with pytest.raises(OSError, match="Input/output"):
+            read_snapshot(Reader(read_into, source.size, source.in_place, is_whole=is_whole), FINGERPRINTS)

@@ -10,6 +10,8 @@ from structlog.testing import capture_logs
 from tests.unit.write_side.contract.snapshots.growing import Growing
 from tests.unit.write_side.contract.state.test_snapshot import assert_same_fold
 from tests.unit.write_side.deciding import NOON_US
+from write_side.contract.log.log import LogFailed
+from write_side.contract.log.log_file import FileLog
 from write_side.contract.log.log_memory import MemoryLog, MemoryRecords
 from write_side.contract.snapshots.read_whole import WholeReader
 from write_side.contract.snapshots.snapshots import BlocksLost, Named, Snapshots, named, newest_of_all
@@ -96,10 +98,11 @@ async def test_one_that_was_replaced_since_it_was_read_ahead_is_read_again(tmp_p
     newest, _ = named(growing.store, 0)
     read = reader.taken_ahead(newest.name, FINGERPRINTS)
     assert read is not None
+    other_head = read.head._replace(written_by="another")
 
     class Stale(Counted):
         def taken_ahead(self, name, prints):  # type: ignore[no-untyped-def]
-            return read._replace(head=read.head._replace(written_by="another"))
+            return read and read._replace(head=other_head)
 
     stale = Stale(tmp_path)
     found = await Snapshots(stale.store, growing.log, stale).newest(0, FINGERPRINTS, starts=True)
@@ -127,3 +130,12 @@ async def test_the_newest_of_each_partition_are_those_that_serve_everybody(tmp_p
         (tmp_path / name).write_bytes(b"")
     assert newest_of_all(growing.store) == [newest, Named(3, 9, True)]
     assert newest_of_all(FileStore(tmp_path / "none")) == []
+
+
+async def test_nothing_is_read_ahead_in_a_folder_that_another_process_has(tmp_path: Path) -> None:
+    begun: list[str] = []
+    log = await FileLog.open(tmp_path, 1, when_ours=lambda: begun.append("ours"))
+    with pytest.raises(LogFailed):
+        await FileLog.open(tmp_path, 1, when_ours=lambda: begun.append("theirs"))
+    await log.close()
+    assert begun == ["ours"]
