@@ -59,6 +59,19 @@ async def compiled_first(is_done: Path | None = None, command: Sequence[str] = _
         telling.elsewhere = None
 
 
+def is_all_compiled() -> bool:
+    """Whether whatever a start runs is only loaded, and not compiled in this process."""
+    return not DISABLED and all_compiled().exists()
+
+
+async def loaded_beside() -> None:
+    """Load what is compiled already, beside the opening of the log; nothing where something is still to be compiled. What fails
+    here is tried again by whoever needs it, and told then."""
+    if is_all_compiled():
+        with suppress(Exception):
+            await asyncio.to_thread(compile_loops)
+
+
 class _Told(Compiling):
     """Writes after each function how many there are."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from deploy import serving
 from deploy.admin import admin_beside, admin_socket
 from deploy.allowed_hosts import AllowedHosts
-from deploy.compiled_first import compiled_first
+from deploy.compiled_first import compiled_first, is_all_compiled, loaded_beside
 from deploy.control_socket import REBUILD, ROLL_BACK, TRIM, ControlSocket
 from deploy.exposed import refuse_if_exposed
 from deploy.serving import listen, process_metrics, serve
@@ -30,7 +30,7 @@ from read_side.wiring import (
     open_view,
 )
 from write_side.settings import WriteSettings
-from write_side.wiring import FINGERPRINTS, WriteSide, open_log, open_queue, open_snapshots
+from write_side.wiring import FINGERPRINTS, WriteSide, open_log, open_queue, open_snapshots, reader_ahead
 
 
 async def run(process: ProcessSettings, on_ready: Callable[[str, Sequence[str]], None]) -> None:
@@ -44,12 +44,17 @@ async def run(process: ProcessSettings, on_ready: Callable[[str, Sequence[str]],
         refuse_if_exposed(bound, gateway_settings)
         admin = admin_socket(stack, process, gateway_settings)
         address = f"http://{process.host}:{bound.getsockname()[1]}"
-        log = await open_log(write_settings, writing=True)
+        ahead = reader_ahead(write_settings) if is_all_compiled() else None
+        if ahead is not None:
+            stack.callback(ahead.end_ahead)
+        loading = asyncio.create_task(loaded_beside())
+        stack.callback(loading.cancel)
+        log = await open_log(write_settings, writing=True, ahead=ahead)
         stack.push_async_callback(log.close)
         queue = await open_queue(write_settings, log)
         stack.push_async_callback(queue.close)
         registry = process_metrics()
-        snapshots = open_snapshots(write_settings, log)
+        snapshots = open_snapshots(write_settings, log, ahead)
         tracer = stack.enter_context(tracing("fanfold", registry))
         write_side = WriteSide(write_settings, log, queue, registry, snapshots, write_settings.ids_folder(), tracer)
         view, feed = await open_view(read_settings), await open_feed(read_settings)
@@ -81,6 +86,7 @@ async def run(process: ProcessSettings, on_ready: Callable[[str, Sequence[str]],
         await gateway.open()
 
         async def start() -> None:
+            await loading
             await compiled_first()
             try:  # side by side: both read the same snapshots and the same log, each mostly without the interpreter
                 async with asyncio.TaskGroup() as starting:
@@ -88,6 +94,9 @@ async def run(process: ProcessSettings, on_ready: Callable[[str, Sequence[str]],
                     starting.create_task(read_side.start())
             except ExceptionGroup as failures:
                 raise failures.exceptions[0] from None
+            finally:
+                if ahead is not None:
+                    ahead.end_ahead()
             states = [partition.part.state for partition in write_side.partitions]
             await asyncio.to_thread(read_side.share_names, states)
             if write_settings.log_address.startswith("file:"):

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from read_side.contract.rows import AccountRow, AccountRows, Int64s, ShowsFold
-from read_side.fold.balances import columns_of, rows_of
+from read_side.fold.balances import columns_of, rows_of, rows_to_show
 from write_side.contract.block.columns import FLAGS_MASK
 from write_side.contract.state.account_rows import ASSET_SHIFT, FLAGS_AND_ASSET, FLOOR, HELD, POSTED, VERSION, WIDTH
 from write_side.contract.state.state import State
@@ -66,9 +66,10 @@ class FoldRows:
         return rows_of(self._state, numbers, self)
 
     def in_parts(self, size: int) -> Iterator[AccountRows]:
-        """As `rows_of` of every account, `size` at a time."""
+        """As `rows_of` of every account, `size` at a time; their texts are made where somebody looks at them."""
         for first in range(0, self._state.count, size):
-            yield self.rows_of(np.arange(first, min(first + size, self._state.count), dtype=np.int64))
+            numbers = np.arange(first, min(first + size, self._state.count), dtype=np.int64)
+            yield rows_to_show(self._state, numbers, self)
 
     def is_at(self, sequence: int, block_hash: bytes) -> bool:
         """Whether this block is the last one folded."""

@@ -168,6 +168,17 @@ async def test_two_damaged_frames_at_the_end_are_not_a_torn_tail(tmp_path: Path)
             await reopened(tmp_path)
 
 
+@pytest.mark.parametrize("at", range(4))
+async def test_a_damaged_frame_among_good_ones_is_found_at_the_opening(tmp_path: Path, at: int) -> None:
+    offsets = await write(tmp_path, *(block(number, 2) for number in range(5)))
+    whole = bytearray(segment(tmp_path).read_bytes())
+    whole[offsets[at] + HEADER_BYTES + 3] ^= 1
+    segment(tmp_path).write_bytes(whole)
+    with pytest.raises(LogFailed, match=f"byte {offsets[at]}: a block is damaged, and another one begins behind it"):
+        await reopened(tmp_path)
+    assert segment(tmp_path).read_bytes() == whole
+
+
 async def test_a_torn_first_frame_leaves_an_empty_log_that_can_be_used(tmp_path: Path) -> None:
     await write(tmp_path)
     segment(tmp_path).write_bytes(block(0)[:77])

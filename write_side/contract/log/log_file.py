@@ -82,12 +82,13 @@ class FileLog:
         *,
         segment_bytes: int = SEGMENT_BYTES,
         sync: Callable[[int], None] = os.fdatasync,
+        when_ours: Callable[[], None] = lambda: None,
     ) -> FileLog:
         """Open for writing, made new where there is none. `partitions` must be what the log was made with, or None.
 
         A partition whose files cannot be opened, or are damaged, is no trouble of others: it is in `failures`, and `resume` tries
-        it again. `sync` makes a descriptor's data durable. Raises LogFailed: another process has the folder, or the folder itself
-        cannot be used.
+        it again. `sync` makes a descriptor's data durable. when_ours: called, in a thread, once no other process has the folder,
+        before any partition is looked at. Raises LogFailed: another process has the folder, or the folder itself cannot be used.
         """
 
         def prepare() -> tuple[int, list[PartitionFiles], dict[int, LogFailed]]:
@@ -96,6 +97,7 @@ class FileLog:
             lock = lock_folder(data)
             opened: list[PartitionFiles] = []
             try:
+                when_ours()
                 for number in range(prepare_folder(data, partitions)):
                     opened.append(
                         PartitionFiles(partition_folder(data, number), segment_bytes=segment_bytes, sync=sync)

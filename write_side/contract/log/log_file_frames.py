@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from write_side.contract.block.block import HEADER_BYTES, MAGIC, Undecodable, frame_length, is_newer, read_header
 from write_side.contract.block.chain import START_NEWER
-from write_side.contract.block.run import frame_starts
+from write_side.contract.block.run import first_bad, frame_starts
 from write_side.contract.log.frames import Frames
 from write_side.contract.log.log import LogDamaged, Record
 
@@ -115,6 +115,9 @@ def _good_of(run: Sequence[Record], starts: list[int], size: int) -> int:
     hashed = range(bisect_left(starts, size - HASHED_AT_OPEN_BYTES, hi=len(run)), len(run))
     if run and starts[-1] == size and not hashed:  # one frame may be longer than what is hashed
         hashed = range(len(run) - 1, len(run))
+    if isinstance(run, Frames) and hashed:  # together, and by itself only what may be bad, or is the last one
+        bad = first_bad(run.data, run.starts[hashed[0] :])
+        hashed = hashed[-1:] if bad is None else hashed[bad:]
     return next((at for at in hashed if not is_good(run[at].data)), len(run))
 
 

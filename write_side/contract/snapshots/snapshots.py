@@ -19,12 +19,13 @@ import structlog
 from write_side.contract.block.block import Undecodable, read_header
 from write_side.contract.block.chain import ChainBroken
 from write_side.contract.log.log import Log, LogDamaged, NotThere
+from write_side.contract.snapshots.read_whole import WholeReader
 from write_side.contract.snapshots.store import SnapshotStore
 from write_side.contract.state.block_hashes import BlockHashes
 from write_side.contract.state.fold import CheckFailed
 from write_side.contract.state.fold_run import Prints
 from write_side.contract.state.replay import Replay
-from write_side.contract.state.snapshot import Snapshot, SnapshotHead, read_head, read_snapshot
+from write_side.contract.state.snapshot import Snapshot, SnapshotHead, read_head
 from write_side.contract.state.snapshot_bytes import Reader, SnapshotDamaged, SnapshotRefused
 from write_side.contract.state.state import State
 
@@ -68,6 +69,12 @@ def named(store: SnapshotStore, partition: int) -> list[Named]:
     return [Named(int(each[1]), int(each[2]), each[3] == "writer") for each in found if each is not None]
 
 
+def newest_of_all(store: SnapshotStore) -> list[Named]:
+    """The newest snapshot of each partition, where it serves everybody. Raises OSError."""
+    partitions = {int(found[1]) for found in map(_NAME.fullmatch, store.names("p")) if found is not None}
+    return [each for partition in sorted(partitions) if (each := named(store, partition)[0]).with_prints]
+
+
 def from_the_beginning(partition: int, partitions: int, prints: Prints | None = None) -> Snapshot:
     """A fold that has folded nothing yet."""
     return Snapshot(Replay(State(partition, partitions), prints), BlockHashes(), 0)
@@ -77,21 +84,26 @@ class Snapshots:
     """The snapshots in a store, of one log. used: the block at which each partition began last, where it began at one.
     damaged: the names of those that were found to be."""
 
-    def __init__(self, store: SnapshotStore, log: Log) -> None:
+    def __init__(self, store: SnapshotStore, log: Log, reader: WholeReader | None = None) -> None:
+        """reader: of this store, which may have begun to read before the log was there."""
         self.store = store
         self.used: dict[int, int] = {}
         self.damaged: set[str] = set()
         self._told: set[tuple[str, str]] = set()
         self._log = log
+        self._reader = WholeReader(store) if reader is None else reader
 
-    async def newest(self, partition: int, prints: Prints | None = None, until: int | None = None) -> Snapshot | None:
+    async def newest(
+        self, partition: int, prints: Prints | None = None, until: int | None = None, *, starts: bool = False
+    ) -> Snapshot | None:
         """The newest that can be begun at; None when there is none. prints: of whoever decides, who needs one with fingerprints.
-        until: no block behind this one. Raises LogFailed while the log does not answer, BlocksLost."""
+        until: no block behind this one. starts: a side of this process, whose other side may have read it just now. Raises
+        LogFailed while the log does not answer, BlocksLost."""
         for each in await self._named(partition):
             if (prints is not None and not each.with_prints) or (until is not None and each.sequence > until):
                 continue
             try:
-                snapshot = await self.load(each, prints)
+                snapshot = await self.load(each, prints, starts=starts)
             except (SnapshotRefused, OSError, MemoryError) as refused:
                 self._refused(each, refused)
                 continue
@@ -99,11 +111,11 @@ class Snapshots:
             return snapshot
         return None
 
-    async def load(self, each: Named, prints: Prints | None) -> Snapshot:
+    async def load(self, each: Named, prints: Prints | None, *, starts: bool = False) -> Snapshot:
         """This one. Raises SnapshotRefused, OSError, MemoryError; LogFailed while the log does not answer, BlocksLost."""
         head = await asyncio.to_thread(self._head, each)
         await self._check_log(head)
-        return await asyncio.to_thread(self._read, each, head, prints)
+        return await asyncio.to_thread(self._read, each, head, prints, starts)
 
     async def require_blocks(self, partition: int) -> None:
         """That the log has every block at which a snapshot of it stands. Raises BlocksLost, LogFailed."""
@@ -148,12 +160,13 @@ class Snapshots:
             )
         return head
 
-    def _read(self, each: Named, head: SnapshotHead, prints: Prints | None) -> Snapshot:
-        with self.store.open(each.name) as source:
-            said, snapshot = read_snapshot(Reader(source.readinto, source.size), prints)
-        if said != head:
+    def _read(self, each: Named, head: SnapshotHead, prints: Prints | None, starts: bool) -> Snapshot:
+        read = self._reader.taken_ahead(each.name, prints) if starts else None
+        if read is None or read.head != head:
+            read = self._reader.read(each.name, prints, starts=starts)
+        if read.head != head:
             raise SnapshotRefused("it was replaced while it was being read")
-        return snapshot
+        return read.snapshot
 
     async def _check_log(self, head: SnapshotHead) -> None:
         """That the block it stands at is where it says it is. Raises SnapshotRefused, BlocksLost, LogFailed."""
@@ -200,7 +213,7 @@ async def fold_from_newest(
     fold_on: from wherever the fold is. starts: a partition, which is told. may_begin: whether the snapshot's state will do.
     Raises what `fold_on` raises, and LogFailed.
     """
-    snapshot = None if snapshots is None else await snapshots.newest(partition, prints)
+    snapshot = None if snapshots is None else await snapshots.newest(partition, prints, starts=starts)
     if snapshot is not None and not may_begin(snapshot.replay.state):
         snapshot = None
     if snapshots is not None and snapshot is not None:

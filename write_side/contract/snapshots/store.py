@@ -18,7 +18,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
 
 
 class Source(Protocol):
@@ -31,6 +34,21 @@ class Source(Protocol):
 
     def readinto(self, buffer: memoryview, /) -> int | None:
         """Fill the buffer as far as there is something; how many bytes, 0 at the end. Raises OSError."""
+        ...
+
+
+@runtime_checkable
+class LiesHere(Source, Protocol):
+    """One whose bytes this machine has itself, so that they can be used where they lie."""
+
+    @property
+    def identity(self) -> tuple[int, ...]:
+        """Of no other file, and of this one only until somebody changes it."""
+        ...
+
+    def in_place(self, start: int, length: int, room: int) -> npt.NDArray[np.uint8] | None:
+        """uint8[room] that begins with so many bytes of it, where they lie. Who has it may write to it, which nobody else sees.
+        None where that cannot be had. Raises MemoryError, OSError."""
         ...
 
 

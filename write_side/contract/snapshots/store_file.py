@@ -10,7 +10,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
+
 from write_side.contract.log.log_file_folder import sync_folder
+from write_side.contract.snapshots.file_in_place import memory_of
 
 ASIDE: Final = ".new"
 SYNCED_BYTES: Final = 16 << 20
@@ -26,16 +30,32 @@ class FileSource:
         return os.readv(self._descriptor, [buffer])
 
 
+class FileInPlace(FileSource):
+    """One that may be used where it lies: see `LiesHere`."""
+
+    @property
+    def identity(self) -> tuple[int, ...]:
+        found = os.fstat(self._descriptor)
+        return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+    def in_place(self, start: int, length: int, room: int) -> npt.NDArray[np.uint8] | None:
+        return memory_of(self._descriptor, start, length, room)
+
+
 class FileStore:
     """The files of a folder, which is made when something is put there.
 
     synced: whether what was put there outlives a power cut. Else the system writes it when it likes, and nobody's log waits for
     that; such a file may be damaged then, and whoever reads it must be able to tell, and to do without.
+
+    in_place: the folder is on a disk of this machine, so who reads a file may use it where it lies (`file_in_place.py`). One over
+    the network could go away later, and with it the process.
     """
 
-    def __init__(self, folder: Path, *, synced: bool = True) -> None:
+    def __init__(self, folder: Path, *, synced: bool = True, in_place: bool = False) -> None:
         self._folder = folder
         self._synced = synced
+        self._source = FileInPlace if in_place else FileSource
 
     @property
     def place(self) -> str:
@@ -78,7 +98,7 @@ class FileStore:
     def open(self, name: str) -> Iterator[FileSource]:
         descriptor = os.open(self._folder / name, os.O_RDONLY)
         try:
-            yield FileSource(descriptor)
+            yield self._source(descriptor)
         finally:
             os.close(descriptor)
 

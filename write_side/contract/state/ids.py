@@ -16,7 +16,7 @@ because each part of the rows (`id_parts.py`) has the sums of what it holds. Its
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -471,9 +471,17 @@ class IdTable:
         for part in range(-(-self.used // PART_ROWS)):
             yield self._remembered_in(part)
 
-    def room_for(self, count: int) -> npt.NDArray[np.uint64]:
-        """In a table that was never used: where so many rows are to be written, before `refill`."""
-        self.rows = with_addresses(max(2 * count, _START_ROWS), _ROOM_ROWS if count > _START_ROWS else 0, _empty)
+    def room_for(
+        self, count: int, lying: Callable[[int], npt.NDArray[np.uint64] | None] = lambda _: None
+    ) -> npt.NDArray[np.uint64]:
+        """In a table that was never used: where so many rows are to be written, before `refill`. lying: gives an array of so many
+        rows that begins with them; None where there is none."""
+
+        def rows_of(room: int) -> npt.NDArray[np.uint64]:
+            rows = lying(room)
+            return _empty(room) if rows is None else rows
+
+        self.rows = with_addresses(max(2 * count, _START_ROWS), _ROOM_ROWS if count > _START_ROWS else 0, rows_of)
         self.parts = np.zeros((-(-len(self.rows) // PART_ROWS), PART_WIDTH), np.uint64)
         self.slots = with_room(self.slots, count)
         return self.rows[:count]

@@ -188,20 +188,38 @@ def read_head(reader: Reader) -> SnapshotHead:
     return _head(reader.head())
 
 
+class SnapshotRead(NamedTuple):
+    """Columns whose bytes are right, in the state that they are of; whether they fit together is not known yet."""
+
+    head: SnapshotHead
+    state: State
+    columns: dict[str, Array]
+
+
 def read_snapshot(reader: Reader, prints: Prints | None = None) -> tuple[SnapshotHead, Snapshot]:
     """A fold that goes on from where the snapshot stands. Raises SnapshotRefused, OSError."""
+    read = read_columns(reader)
+    return read.head, fold_of(read, prints)
+
+
+def read_columns(reader: Reader) -> SnapshotRead:
+    """The part of `read_snapshot` that reads. Raises SnapshotRefused, OSError."""
     said = reader.head()
     head = _head(said)
     state = State(head.partition, head.partitions)
     columns: dict[str, Array] = {}
 
     def room(name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
+        def lying(rows: int) -> Array | None:
+            fits = (dtype, shape[1:]) == (np.dtype(np.uint64), (ID_WIDTH,))
+            return reader.in_place(dtype, shape, rows) if fits else None
+
         if name in columns or not shape:
             raise SnapshotRefused(f"its column {name!r} is not what this version of fanfold has")
         if name == "accounts":
             columns[name] = state.room_for_accounts(shape[0])
         elif name == "ids":
-            columns[name] = state.ids.room_for(shape[0])
+            columns[name] = state.ids.room_for(shape[0], lying)
         elif name in _SMALL:
             wanted, behind = _SMALL[name]
             columns[name] = np.empty((shape[0], *behind), wanted)
@@ -213,6 +231,15 @@ def read_snapshot(reader: Reader, prints: Prints | None = None) -> tuple[Snapsho
         reader.columns(said, room)
         if {"accounts", "ids", *_SMALL} - columns.keys():
             raise SnapshotRefused("a column that this version of fanfold needs is not there")
+    except (ValueError, TypeError, LookupError, OverflowError) as error:
+        raise _not_fitting(error) from error
+    return SnapshotRead(head, state, columns)
+
+
+def fold_of(read: SnapshotRead, prints: Prints | None = None) -> Snapshot:
+    """The part of `read_snapshot` that makes a fold of what was read, once. Raises SnapshotRefused."""
+    head, state, columns = read
+    try:
         replay = Replay(state, prints)
         replay.offsets = BlockOffsets.of(head.sequence + 1, columns["offsets"], columns["offset_marks"])
         replay.last_offset, replay.passed = head.last_offset, head.passed
@@ -220,11 +247,15 @@ def read_snapshot(reader: Reader, prints: Prints | None = None) -> tuple[Snapsho
         hashes = BlockHashes.of(head.sequence + 1, columns["hashes"], bytes.fromhex(head.first_block_hash))
         _refill(state, head, columns)
     except (ValueError, TypeError, LookupError, OverflowError) as error:
-        raise SnapshotRefused(f"its parts do not fit together ({error})") from error
+        raise _not_fitting(error) from error
     if state.digest_bytes().hex() != head.digest:
         raise SnapshotRefused("its rows have another digest than the block that it stands at")
     replay.began_after = head.sequence
-    return head, Snapshot(replay, hashes, head.entries)
+    return Snapshot(replay, hashes, head.entries)
+
+
+def _not_fitting(error: Exception) -> SnapshotRefused:
+    return SnapshotRefused(f"its parts do not fit together ({error})")
 
 
 def _head(said: dict[str, Any]) -> SnapshotHead:

@@ -31,6 +31,10 @@ _START: Final = struct.Struct("<8sII")
 Array = npt.NDArray[Any]
 ReadInto = Callable[[memoryview], int | None]
 """Fills a buffer from where it is, as far as there is something; how many bytes, 0 at the end."""
+InPlace = Callable[[int, int, int], npt.NDArray[np.uint8] | None]
+"""start, length, room: uint8[room] that begins with these bytes where they lie, as one's own. None where that cannot be had."""
+IN_PLACE_BYTES: Final = 1 << 20
+"""What is smaller is as well copied."""
 
 
 class SnapshotRefused(Exception):
@@ -110,12 +114,21 @@ def check(data: memoryview) -> None:
 
 
 class Reader:
-    """Reads a snapshot from its beginning: `head` first, then `columns`. size: of the whole, in bytes."""
+    """Reads a snapshot from its beginning: `head` first, then `columns`. size: of the whole, in bytes.
 
-    def __init__(self, read_into: ReadInto, size: int) -> None:
+    in_place: how large columns are had without a copy. is_whole: somebody has read these very bytes just now, and their hash
+    was right; the head's is looked at all the same.
+    """
+
+    def __init__(
+        self, read_into: ReadInto, size: int, in_place: InPlace | None = None, *, is_whole: bool = False
+    ) -> None:
         self._read_into = read_into
         self._size = size
+        self._in_place = in_place
+        self._is_whole = is_whole
         self._at = 0
+        self._hashes = True
         self._hasher = blake3(max_threads=blake3.AUTO)
 
     def head(self) -> dict[str, Any]:
@@ -131,6 +144,7 @@ class Reader:
         wanted = self._hasher.digest()
         if self._take(HASH_BYTES) != wanted:
             raise SnapshotDamaged("it is damaged: its head has another hash than it was written with")
+        self._hashes = not self._is_whole
         head: dict[str, Any] = json.loads(text)
         return head
 
@@ -141,11 +155,29 @@ class Reader:
             array = room(name, dtype, shape)
             if array.shape != shape or array.dtype != dtype or not array.flags.c_contiguous:
                 raise SnapshotRefused(f"its column {name!r} has another form than this version of fanfold gives it")
-            for piece in _pieces(array):
-                self._fill(piece)
+            if self._at == start:  # else it is there already
+                for piece in _pieces(array):
+                    self._fill(piece)
         wanted = self._hasher.digest()
-        if self._take(HASH_BYTES) != wanted:
+        if self._take(HASH_BYTES) != wanted and self._hashes:
             raise SnapshotDamaged("it is damaged: its bytes have another hash than they were written with")
+
+    def in_place(self, dtype: np.dtype[Any], shape: tuple[int, ...], rows: int) -> Array | None:
+        """For `room`: the column that is asked for where it lies, as the first of so many rows in memory of one's own; None where
+        it is to be copied. Raises MemoryError, SnapshotDamaged, OSError."""
+        row_bytes = dtype.itemsize * int(np.prod(shape[1:], dtype=object))
+        length = row_bytes * shape[0]
+        if self._in_place is None or length < IN_PLACE_BYTES:
+            return None
+        octets = self._in_place(self._at, length, row_bytes * rows)
+        if octets is None:
+            return None
+        # Read all the same: what a disk cannot read is an error here, and would end the process where it is looked at first.
+        passed = memoryview(bytearray(min(length, PIECE_BYTES)))
+        end = self._at + length
+        while self._at < end:
+            self._fill(passed[: end - self._at])
+        return octets.view(dtype).reshape(rows, *shape[1:])
 
     def places(self, head: Mapping[str, Any]) -> list[tuple[str, np.dtype[Any], tuple[int, ...], int]]:
         """Name, dtype, shape and first byte of every column, once the head is read. Raises SnapshotDamaged."""
@@ -170,5 +202,9 @@ class Reader:
             if not more:
                 raise SnapshotDamaged("it is damaged: it ends in the middle")
             filled += more
-        self._hasher.update(buffer)
+        self._hash(buffer)
         self._at += filled
+
+    def _hash(self, octets: memoryview) -> None:
+        if self._hashes:
+            self._hasher.update(octets)

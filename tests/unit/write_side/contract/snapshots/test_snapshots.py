@@ -188,8 +188,8 @@ async def test_a_snapshot_that_its_log_does_not_go_on_from_is_dropped(
     await growing.taker().take(0)
     newest = Snapshots.newest
 
-    async def wrong(self: Snapshots, *about: object) -> Snapshot | None:
-        found = await newest(self, *about)  # type: ignore[arg-type]
+    async def wrong(self: Snapshots, *about: object, **more: object) -> Snapshot | None:
+        found = await newest(self, *about, **more)  # type: ignore[arg-type]
         assert found is not None
         found.replay.state.digest[0] += 1
         return found

@@ -71,13 +71,15 @@ def assert_same_fold(one: Snapshot, other: Snapshot) -> None:
     assert one.hashes.find(blocks) is other.hashes.find(blocks) is None
 
 
-def assert_snapshots_anywhere(partition: DecidingPartition, positions: Sequence[int]) -> None:
+def assert_snapshots_anywhere(
+    partition: DecidingPartition, positions: Sequence[int], load: Callable[[bytes], Snapshot] = loaded
+) -> None:
     blocks, number = partition.blocks, partition.state.partition
     whole = folded(blocks, number)
     for at in positions:
         begun = folded(blocks[: at + 1], number)
         data = file_of(begun)
-        snapshot = loaded(data)
+        snapshot = load(data)
         assert snapshot.replay.began_after == at
         assert_same_fold(snapshot, begun)
         assert file_of(snapshot) == data

@@ -1,0 +1,188 @@
+"""Columns that are used where they lie in the file: the same fold, its own changes, one hash for both sides of a process."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.unit.write_side.contract.snapshots.growing import USD, Growing
+from tests.unit.write_side.contract.state.test_snapshot import (
+    advanced,
+    assert_same_fold,
+    assert_snapshots_anywhere,
+    file_of,
+    folded,
+)
+from tests.unit.write_side.deciding import NOON_US, DecidingPartition, id_at
+from tests.unit.write_side.ledger.decided_outcomes import decide_items
+from tests.unit.write_side.ledger.rich_streams import rich_stream
+from tests.unit.write_side.ledger.test_decide_rich import modelled
+from tests.unit.write_side.ledger.wallet_model import WalletModel
+from write_side.contract.snapshots.file_in_place import memory_of
+from write_side.contract.snapshots.snapshots import named
+from write_side.contract.snapshots.store import LiesHere
+from write_side.contract.snapshots.store_file import FileStore
+from write_side.contract.state import snapshot_bytes
+from write_side.contract.state.snapshot import Snapshot, read_snapshot
+from write_side.contract.state.snapshot_bytes import Reader, SnapshotDamaged
+from write_side.ledger.commands.commands import Transfer
+from write_side.ledger.commands.fingerprint import FINGERPRINTS
+
+
+@pytest.fixture(autouse=True)
+def _small_columns_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snapshot_bytes, "IN_PLACE_BYTES", 1)
+
+
+@pytest.mark.parametrize(("start", "length", "room"), [(0, 9, 9), (64, 5_000, 5_000), (4_160, 8_000, 1 << 20)])
+def test_memory_begins_with_the_bytes_of_the_file_and_is_ones_own(
+    tmp_path: Path, start: int, length: int, room: int
+) -> None:
+    data, path = random.Random(start).randbytes(20_000), tmp_path / "file"
+    path.write_bytes(data)
+    with path.open("rb") as file:
+        one, other = (memory_of(file.fileno(), start, length, room) for _ in range(2))
+    assert one is not None
+    assert other is not None
+    assert one.shape == (room,)
+    assert one[:length].tobytes() == data[start : start + length]
+    one[:] = 7
+    assert path.read_bytes() == data
+    path.unlink()
+    assert other[:length].tobytes() == data[start : start + length]
+    rows = other[:length]
+    del other
+    assert rows.tobytes() == data[start : start + length], "as long as somebody has some of it"
+
+
+def loaded_in_place(store: FileStore, name: str, *, is_whole: bool = False) -> Snapshot:
+    with store.open(name) as source:
+        assert isinstance(source, LiesHere)
+        reader = Reader(source.readinto, source.size, source.in_place, is_whole=is_whole)
+        return read_snapshot(reader, FINGERPRINTS)[1]
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.randoms(use_true_random=False), st.data())
+def test_a_start_in_place_at_any_position_is_a_fold_from_the_beginning(
+    tmp_path_factory: pytest.TempPathFactory, chance: random.Random, data: st.DataObject
+) -> None:
+    _, sent = modelled(rich_stream(chance, segments=6, items=8), WalletModel(0, 1, 1 << 24))
+    partition, store = DecidingPartition(), FileStore(tmp_path_factory.mktemp("snapshots"), in_place=True)
+    for at_us, items in sent:
+        decide_items(partition, items, at_us)
+
+    def load(octets: bytes) -> Snapshot:
+        store.put("a", [octets])
+        return loaded_in_place(store, "a", is_whole=chance.random() < 0.5)
+
+    assert_snapshots_anywhere(partition, [data.draw(st.integers(0, len(partition.blocks) - 1))], load)
+
+
+def test_both_sides_go_on_from_one_file_each_for_itself_and_leave_it_as_it_is(tmp_path: Path) -> None:
+    partition, store = DecidingPartition(), FileStore(tmp_path, in_place=True)
+    partition.open_epoch(NOON_US)
+    for number in range(200):
+        partition.decide([Transfer(id_at(NOON_US, number), "@world", "bob", 1, USD)], NOON_US + number + 1)
+    data = file_of(folded(partition.blocks[:100]))
+    store.put("a", [data])
+    one, other = (loaded_in_place(store, "a", is_whole=is_whole) for is_whole in (False, True))
+    store.delete("a")
+    store.put("a", [b"another one of this name"])
+    advanced(one, partition.blocks[100:], 100)
+    assert_same_fold(other, folded(partition.blocks[:100]))
+    advanced(other, partition.blocks[100:], 100)
+    for each in (one, other):
+        assert_same_fold(each, folded(partition.blocks))
+
+
+def test_every_flipped_bit_of_what_is_not_read_is_found(tmp_path: Path) -> None:
+    partition, store = DecidingPartition(), FileStore(tmp_path, in_place=True)
+    partition.open_epoch(NOON_US)
+    partition.decide([Transfer(id_at(NOON_US, 1), "@world", "bob", 1, USD)], NOON_US + 1)
+    data, chance = file_of(folded(partition.blocks)), random.Random(3)
+    for at in (chance.randrange(len(data) // 2, len(data)) for _ in range(100)):
+        changed = bytearray(data)
+        changed[at] ^= 1 << chance.randrange(8)
+        store.put("a", [bytes(changed)])
+        with pytest.raises(SnapshotDamaged):
+            loaded_in_place(store, "a")
+
+
+def hashed_bytes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many bytes each reader has hashed."""
+    found, hash_piece = dict[int, int](), Reader._hash
+    kept = []
+
+    def counting(self: Reader, octets: memoryview) -> None:
+        if id(self) not in found:
+            kept.append(self)
+        found[id(self)] = found.get(id(self), 0) + (len(octets) if self._hashes else 0)
+        hash_piece(self, octets)
+        counts[:] = found.values()
+
+    counts: list[int] = []
+    monkeypatch.setattr(Reader, "_hash", counting)
+    return counts
+
+
+async def test_of_two_sides_that_start_one_hashes_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    growing = Growing(FileStore(tmp_path, in_place=True))
+    growing.grow(40)
+    assert await growing.taker().take(0)
+    counts, size = hashed_bytes(monkeypatch), (tmp_path / named(growing.store, 0)[0].name).stat().st_size
+    sides = await asyncio.gather(*(growing.snapshots.newest(0, starts=True) for _ in range(2)))
+    whole = [count for count in counts if count > size // 2]
+    assert len(whole) == 1
+    assert_same_fold(*[side for side in sides if side is not None])
+    await growing.snapshots.newest(0, starts=True)
+    await growing.snapshots.newest(0)
+    assert len([count for count in counts if count > size // 2]) == 3, "it is relied on once, and by who starts alone"
+
+
+async def test_a_file_that_was_changed_between_two_sides_is_hashed_again_and_refused(tmp_path: Path) -> None:
+    growing = Growing(FileStore(tmp_path, in_place=True))
+    for _ in range(2):
+        growing.grow(10)
+        assert await growing.taker().take(0)
+    newest, older = named(growing.store, 0)
+    first = await growing.snapshots.newest(0, starts=True)
+    assert first is not None
+    assert first.replay.began_after == newest.sequence
+    path = tmp_path / newest.name
+    data = np.fromfile(path, np.uint8)
+    data[len(data) // 2] ^= 1
+    with path.open("r+b") as file:
+        file.write(data.tobytes())
+    second = await growing.snapshots.newest(0, starts=True)
+    assert second is not None
+    assert second.replay.began_after == older.sequence
+
+
+@pytest.mark.parametrize("is_whole", [False, True])
+def test_what_the_disk_cannot_read_is_an_error_and_not_the_end_of_the_process(tmp_path: Path, is_whole: bool) -> None:
+    partition, store = DecidingPartition(), FileStore(tmp_path, in_place=True)
+    partition.open_epoch(NOON_US)
+    partition.decide([Transfer(id_at(NOON_US, n), "@world", "bob", 1, USD) for n in range(300)], NOON_US + 1)
+    data = file_of(folded(partition.blocks))
+    store.put("a", [data])
+    with store.open("a") as source:
+        assert isinstance(source, LiesHere)
+        left = len(data) // 2  # in the middle of the ids
+
+        def read_into(buffer: memoryview) -> int | None:
+            nonlocal left
+            left -= len(buffer)
+            if left < 0:
+                raise OSError(errno.EIO, "Input/output error")
+            return source.readinto(buffer)
+
+        with pytest.raises(OSError, match="Input/output"):
+            read_snapshot(Reader(read_into, source.size, source.in_place, is_whole=is_whole), FINGERPRINTS)
