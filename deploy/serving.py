@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import functools
 import gc
 import signal
@@ -17,6 +16,7 @@ import uvicorn
 import uvloop
 from prometheus_client import CollectorRegistry, ProcessCollector
 
+from deploy import one_heap
 from deploy.allowed_hosts import AllowedHosts
 from deploy.bounded_http import HEAD_MS_MAX, BoundedHttpProtocol, ToldPages
 from deploy.code_in_memory import COMPILER, give_back_code_of
@@ -44,15 +44,10 @@ the time of full load went into looking."""
 BESIDE_MAX = 32
 """Connections to the door beside: a few who look, of the descriptors that are kept anyway."""
 
-_ARENAS_MAX = -8
-"""glibc's number of what `mallopt` is to set."""
-
 
 def run(main: Coroutine[Any, Any, None]) -> None:
     """`main` to its end on uvloop. Every process that serves is run by this: none must be left on asyncio's own, slower loop."""
-    # Threads that fold would each get a heap of their own from the C library, and keep 10 to 20 MiB of it when they are done.
-    if (tune := _of_glibc("mallopt")) is not None:
-        tune(_ARENAS_MAX, 1)
+    one_heap.for_all_threads()
     tell_places_only()
     with never_waiting(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         say_seldom("aiokafka")
@@ -105,16 +100,10 @@ def keep_what_was_made() -> None:
     after the folding of a log is some 50 MiB that nobody asks for again."""
     gc.collect()
     pa.default_memory_pool().release_unused()
-    if (give_back := _of_glibc("malloc_trim")) is not None:
-        give_back(0)
+    one_heap.give_back()
     give_back_code_of(COMPILER)
     gc.set_threshold(YOUNG_OBJECTS, OLDER_PASSES, OLDER_PASSES)
     gc.freeze()
-
-
-def _of_glibc(name: str) -> Any:
-    """A function that other C libraries need not have; None there."""
-    return getattr(ctypes.CDLL(None), name, None)
 
 
 class Beside(NamedTuple):

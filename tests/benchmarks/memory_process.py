@@ -6,14 +6,14 @@ It is the service itself, over a log that is there, from its start until it woul
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import os
 import sys
 import time
 from pathlib import Path
 
-from deploy import one_process, services, serving
-from deploy.settings import ProcessSettings
+from deploy import one_heap
 
 COLLECTIONS = 5
 
@@ -44,8 +44,17 @@ def tell(*_: object) -> None:
     os._exit(0)
 
 
-if __name__ == "__main__":
-    if sys.argv[1] == "up":
-        one_process.main(ProcessSettings(), tell)
+def main(service: str) -> None:
+    """As the command of this name begins (`fanfold/cli/main.py`)."""
+    one_heap.for_all_threads()
+    one_process, services, serving, settings = (
+        importlib.import_module(f"deploy.{name}") for name in ("one_process", "services", "serving", "settings")
+    )
+    if service == "up":
+        one_process.main(settings.ProcessSettings(), tell)
     else:
         serving.run(services.projector(tell))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -16,6 +16,7 @@ from write_side.contract.compiled.compiled import njit, njit_borrowing, njit_inl
 from write_side.contract.compiled.prefetch import AHEAD, prefetch_row
 from write_side.contract.state.digest import mix_account
 from write_side.contract.state.hash_index import INDEX, TAG, find_row, hash_words, home, point_to
+from write_side.contract.state.room import empty_rows
 
 KEY_A: Final = 0
 KEY_B: Final = 1
@@ -28,7 +29,6 @@ FLAGS_AND_ASSET: Final = 7
 WIDTH: Final = 8
 
 ASSET_SHIFT: Final = np.int64(32)
-_LINE_BYTES: Final = 64
 
 
 class Accounts(NamedTuple):
@@ -72,9 +72,7 @@ class NewAccount(NamedTuple):
 
 def rows_of_lines(count: int) -> npt.NDArray[np.int64]:
     """int64[count, WIDTH], uninitialised, each row on a cache line of its own."""
-    raw = np.empty(count * _LINE_BYTES + _LINE_BYTES, np.uint8)
-    start = -raw.ctypes.data % _LINE_BYTES
-    return raw[start : start + count * _LINE_BYTES].view(np.int64).reshape(count, WIDTH)
+    return empty_rows(count, (WIDTH,), np.int64)
 
 
 @njit_inlined

@@ -163,7 +163,7 @@ def remember(
     columns = OutcomeColumns(outcomes["kind"], outcomes["code"], outcomes["back"], outcomes["row"])
     new = OutcomeIds(id_words(outcomes["id"]), prints, np.empty(size, np.int64), np.empty(size, np.int64))
     became(columns, entries, deltas, block.details["outcome"], new)
-    state.ids.reserve(size)
+    state.ids.reserve(int(np.count_nonzero(KINDS[outcomes["kind"]])))
     at = BlockAt(header.sequence, header.created_at_us, header.refuse_ids_before_us)
     came, timeless, used = fold_ids(state.ids.arrays, state.ids.used, state.digest, columns, new, at)
     if came < 0:

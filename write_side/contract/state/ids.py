@@ -56,7 +56,7 @@ from write_side.contract.state.id_parts import (
     is_whole,
     median_time_us,
 )
-from write_side.contract.state.room import with_addresses
+from write_side.contract.state.room import empty_rows, with_addresses
 
 FINGERPRINT_A: Final = 2
 FINGERPRINT_B: Final = 3
@@ -516,7 +516,7 @@ class IdTable:
 
 
 def _empty(rows: int) -> npt.NDArray[np.uint64]:
-    return np.empty((rows, WIDTH), np.uint64)
+    return empty_rows(rows, (WIDTH,), np.uint64)
 
 
 def split_id(id16: bytes) -> tuple[np.uint64, np.uint64]:

@@ -3,10 +3,14 @@
 An array that is outgrown is copied, and the writer stops meanwhile: a millisecond for 4 MiB, a second for some gigabytes. So a
 larger array has addresses for far more rows than there are; those cost nothing until they are written. Where the machine does
 not give so many (strict overcommit, a limit on addresses), it is twice as large as it was, and is copied again later.
+
+The system gives a large array its memory by large pages. One that begins on such a page has at most one of them that it fills in
+part; one that begins anywhere has small pages before the first, too.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
@@ -16,7 +20,19 @@ import numpy.typing as npt
 COPIED_BYTES_MAX: Final = 1 << 22
 """A smaller array is just made twice as large: most partitions are small, and pages come by 2 MiB."""
 
+_LINE_BYTES: Final = 64
+_LARGE_PAGE_BYTES: Final = 1 << 21
+
 Word = TypeVar("Word", bound=np.integer[Any])
+
+
+def empty_rows(count: int, shape: tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+    """dtype[count, *shape], uninitialised, from a cache line on; a large one from a large page on."""
+    octets = count * math.prod(shape) * np.dtype(dtype).itemsize
+    boundary = _LINE_BYTES if octets < COPIED_BYTES_MAX else _LARGE_PAGE_BYTES
+    raw = np.empty(octets + boundary, np.uint8)
+    start = -raw.ctypes.data % boundary
+    return raw[start : start + octets].view(dtype).reshape(count, *shape)
 
 
 def larger(
@@ -25,7 +41,7 @@ def larger(
     """An array with the first `used` rows and room for `needed`, mostly for `room`. make: an empty one of so many rows."""
 
     def empty(count: int) -> npt.NDArray[Word]:
-        return np.empty((count, *rows.shape[1:]), rows.dtype)
+        return empty_rows(count, rows.shape[1:], rows.dtype)
 
     wanted = max(needed, 2 * len(rows))
     array = with_addresses(wanted, 0 if rows.nbytes < COPIED_BYTES_MAX else room, make or empty)

@@ -51,7 +51,7 @@ from write_side.contract.state.hash_index import (
 from write_side.contract.state.ids import PLACE, ROW_BITS, IdTable
 from write_side.contract.state.pending import PendingTable
 from write_side.contract.state.repeated_texts import RepeatedTexts
-from write_side.contract.state.room import larger, with_room_for
+from write_side.contract.state.room import empty_rows, larger, with_room_for
 from write_side.contract.state.texts import Joined, Texts
 from write_side.contract.words.atoms import TRANSIT, WORLD
 
@@ -247,7 +247,9 @@ class State:
     def room_for_accounts(self, count: int) -> npt.NDArray[np.int64]:
         """In a state that was never used: where so many rows are to be written, before `index_accounts`."""
         self.rows = with_room_for(max(count, _START_ACCOUNTS), _ROOM_ACCOUNTS, rows_of_lines)
-        self.changed_at_us = with_room_for(max(count, _START_ACCOUNTS), _ROOM_ACCOUNTS, lambda n: np.empty(n, np.int64))
+        self.changed_at_us = with_room_for(
+            max(count, _START_ACCOUNTS), _ROOM_ACCOUNTS, lambda n: empty_rows(n, (), np.int64)
+        )
         self.slots = with_room(self.slots, count)
         return self.rows[:count]
 

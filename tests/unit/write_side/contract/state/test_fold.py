@@ -217,3 +217,11 @@ def test_changed_accounts_are_those_with_entries_or_new_each_once_and_rising(man
 def test_kinds_and_codes_never_change_their_numbers() -> None:
     assert list(Kind) == list(range(1, 12))
     assert list(Code) == list(range(33))
+
+
+def test_openings_take_no_room_for_ids() -> None:
+    partition, replay = DecidingPartition(), Replay(State(0))
+    partition.decide([OpenAccount(f"user:{number}", "USD/2", NO_FLOOR, "") for number in range(3_000)], NOON_US)
+    replay.take(Record(0, partition.blocks[0]))
+    assert replay.state.count >= 3_000
+    assert len(replay.state.ids.rows) == len(State(0).ids.rows)

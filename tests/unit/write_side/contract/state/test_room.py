@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 
 from write_side.contract.state.pending import PendingTable
-from write_side.contract.state.room import COPIED_BYTES_MAX, larger, with_addresses
+from write_side.contract.state.room import COPIED_BYTES_MAX, empty_rows, larger, with_addresses
 from write_side.contract.state.state import State
 
 
@@ -56,3 +56,19 @@ def test_a_machine_that_has_not_even_what_is_needed_says_so() -> None:
 
     with pytest.raises(MemoryError):
         with_addresses(10, 1_000, make)
+
+
+@pytest.mark.parametrize(
+    ("rows", "boundary"), [(1, 64), (1_000, 64), (COPIED_BYTES_MAX // 64, 1 << 21), (100_000, 1 << 21)]
+)
+def test_rows_begin_where_memory_comes_from(rows: int, boundary: int) -> None:
+    array = empty_rows(rows, (8,), np.int64)
+    assert array.shape == (rows, 8)
+    assert array.flags.c_contiguous
+    assert array.flags.writeable
+    assert array.ctypes.data % boundary == 0
+
+
+def test_larger_arrays_begin_so_too() -> None:
+    rows = larger(np.zeros(COPIED_BYTES_MAX // 8, np.int64), 0, 1, 3_000_000)
+    assert rows.ctypes.data % (1 << 21) == 0
