@@ -33,7 +33,6 @@ from gateway.limits.addresses import address_key
 from gateway.limits.rates import SECOND_NS, Meter, Quota
 from gateway.metrics import Metrics
 from gateway.protocol.lifetime import Limits, bye_frame
-from gateway.protocol.outbox import text_frame
 from gateway.protocol.session import Close, Session, Unwatch, Watch, WatchPrefix, Whose, Wish
 from gateway.protocol.session import SignIn as Presented
 from gateway.protocol.submits import Request as Commands
@@ -543,14 +542,14 @@ class StreamConnection(asyncio.Protocol):
 
     def flush(self) -> None:
         """Everything that waits, in one write."""
-        if self._writable and not self._closing and self._joined and self.session.outbox:
-            frames, items = self.session.outbox.take()
-            self._write(b"".join([text_frame(frame) for frame in frames]))
-            self._metrics.frames.inc()
-            if items:
-                self._metrics.items.inc(items)
-            if self.session.outbox.paced:
-                self._hub.let_rest(self.session)
+        if self._writable and not self._closing and self._joined:
+            outbox = self.session.outbox
+            data, items = outbox.take_bytes()
+            if data:
+                self._write(data)
+                self._metrics.wrote(items)
+                if outbox.paced:
+                    self._hub.let_rest(self.session)
 
     def _write(self, data: bytes) -> None:
         self._written_bytes += len(data)
