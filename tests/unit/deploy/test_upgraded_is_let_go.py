@@ -52,7 +52,7 @@ async def _app(scope: Any, receive: Any, send: Any) -> None:
 
 
 async def test_what_read_the_handshake_is_gone_without_the_collector() -> None:
-    config = uvicorn.Config(_app, ws=Upgraded, lifespan="off", log_level="warning")  # type: ignore[arg-type]
+    config = uvicorn.Config(_app, ws=Upgraded, lifespan="off", log_level="warning")
     config.load()
     transport = Transport()
     gc.collect()
