@@ -563,8 +563,8 @@ class StreamConnection(asyncio.Protocol):
             if data:
                 self._write(data)
                 self._metrics.wrote(items)
-                if outbox.paced:
-                    self._hub.let_rest(self.session)
+            if outbox.paced:
+                self._hub.let_rest(self.session)
 
     def _write(self, data: bytes) -> None:
         self._written_bytes += len(data)

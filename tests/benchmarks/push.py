@@ -5,7 +5,7 @@ cores. Rates are of the server's processor time, so that it is not the clients t
 
 - `rate`: single-account pushes a core-second, each a frame of its own to a socket of its own.
 - `floor_rate`: the same of a bare asyncio protocol that hears the same feed and writes as many bytes to as many sockets.
-  Each is told again when its clients have been, so the faster one is told more often, and its clients never sleep: a send
+  Each is told again when its clients have been, so the faster one is told more often, and its clients sleep less: a send
   that wakes the other process costs the sender 1 to 2 us more, and the slower server pays that. So beside it:
 - `paced_us`, `floor_paced_us`, `of_floor_paced`: of a push of both while they are told equally often, half as often as the
   gateway managed. It is the same work with the same wake-ups.
