@@ -194,6 +194,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._stop_watching_unread()  # what is left of an answer is the stream's now, and so is who does not read it
             if self.flow.write_paused:  # which the transport tells once only, and told us
                 self.transport.get_protocol().pause_writing()
+            self.parser = None  # type: ignore[assignment]  # both would be kept until the collector's next pass
             return None
         if self.scope["method"] == "CONNECT":
             self._end("This is no proxy.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from fanfold.doors.metrics import SECONDS
+from gateway.plain_counter import PlainCounter
 
 
 class Metrics:
@@ -24,11 +25,11 @@ class Metrics:
         self.repairs = Counter(
             "fanfold_gateway_repairs", "reads of all watched accounts after a break of the feed", registry=registry
         )
-        self.frames = Counter("fanfold_gateway_flushes", "writes to streams", registry=registry)
+        self.frames = PlainCounter("fanfold_gateway_flushes", "writes to streams", registry=registry)
         self.heartbeats = Counter(
             "fanfold_gateway_heartbeats", "heartbeats told to streams that heard nothing else", registry=registry
         )
-        self.items = Counter("fanfold_gateway_pushed_balances", "balances pushed", registry=registry)
+        self.items = PlainCounter("fanfold_gateway_pushed_balances", "balances pushed", registry=registry)
         self.commit_to_socket = Histogram(
             "fanfold_gateway_commit_to_socket_seconds",
             "From a block's time to its change written to all who watch it and read: of the oldest change of each flush",
@@ -99,6 +100,11 @@ class Metrics:
             self.submitted.labels(told) for told in ("answered", "not_done", "unknown")
         )
         self._by_pair: dict[tuple[str, int], Counter] = {}
+
+    def wrote(self, items: int) -> None:
+        """One write to a stream, with so many balances."""
+        self.frames.value += 1
+        self.items.value += items
 
     def refused_with(self, code: str) -> None:
         """Count what the gateway refused by itself: a side's own refusals are counted as passed on."""

@@ -46,7 +46,7 @@ class BadGrants(ValueError):
     """Grants that mean nothing, or more than one thing. The message says why, without what was written."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Grant:
     """These rights over these accounts. accounts: a name, a beginning with `*` at its end, or `*`. owner: only those that are
     this one's; None: whoever's they are; `*` is the same, and says that they may be opened for anybody."""
@@ -180,7 +180,11 @@ def grant(accounts: object, rights: object, owner: object = None) -> Grant:
         raise BadGrants(f"rights must be some of {', '.join(Right)}") from None
     if Right.SYSTEM in found and (accounts != EVERYTHING or owner is not None):
         raise BadGrants('the right "system" is not about some accounts: it needs "accounts": "*"')
-    return Grant(accounts, found, owner)
+    return Grant(accounts, _SETS_OF_RIGHTS.setdefault(found, found), owner)
+
+
+_SETS_OF_RIGHTS: Final[dict[frozenset[Right], frozenset[Right]]] = {}
+"""Each once, for there are 63: every stream keeps the grants of who is at it."""
 
 
 def documents_of(grants: Iterable[Grant]) -> list[dict[str, object]]:

@@ -165,22 +165,44 @@ def _check_unicode(tree: object) -> None:
         raise NotUnicode from None
 
 
-class Item(NamedTuple):
+class Item(msgspec.Struct, gc=False, eq=False):
     """One account's state, encoded once for all who watch it. `tail` is the JSON from `"v"` to the closing brace."""
 
     version: int
     asset: str
     tail: bytes
+    number: int = 0
+    frame: bytes = b""
+    """What was made of it last for a client that hears of nothing else, as a WebSocket frame, and the `sub` in it: most clients
+    have the same, so that what many watch is put together once."""
+
+
+def item_of(version: int, asset: str, posted: int, held: int, available: int | None, rest: bytes) -> Item:
+    """Amounts in minor units. rest: `rest_of_item`."""
+    if available is None:
+        tail = b'"v":%d,"posted":"%d","held":"%d","available":null,%b' % (version, posted, held, rest)
+    else:
+        tail = b'"v":%d,"posted":"%d","held":"%d","available":"%d",%b' % (version, posted, held, available, rest)
+    return Item(version, asset, tail)
+
+
+def rest_of_item(at: str, flags: Sequence[str]) -> bytes:
+    """What items of many accounts have in common: an RFC 3339 time, and what may not be done; nothing in it needs escaping."""
+    closed = ',"flags":["{}"]'.format('","'.join(flags)) if flags else ""
+    return f'"at":"{at}"{closed}}}'.encode()
 
 
 def item(
     version: int, asset: str, posted: str, held: str, available: str | None, at: str, flags: Sequence[str] = ()
 ) -> Item:
-    """Arguments are already checked text: digits, an asset, an RFC 3339 time, words; nothing in them needs escaping."""
-    spendable = "null" if available is None else f'"{available}"'
-    closed = ',"flags":["{}"]'.format('","'.join(flags)) if flags else ""
-    tail = f'"v":{version},"posted":"{posted}","held":"{held}","available":{spendable},"at":"{at}"{closed}}}'
-    return Item(version, asset, tail.encode())
+    """The same of amounts in digits."""
+    spendable = None if available is None else int(available)
+    return item_of(version, asset, int(posted), int(held), spendable, rest_of_item(at, flags))
+
+
+def balance_frame(sub: int, tail: bytes) -> bytes:
+    """Of one item that is no snapshot, `balances_frame`."""
+    return b'{"op":"balances","items":[{"sub":%d,%b]}' % (sub, tail)
 
 
 def balances_frame(items: Iterable[bytes]) -> bytes:

@@ -7,7 +7,7 @@ still ask: the shell stops reading from a client that does not read.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 from gateway.protocol.messages import balances_frame
 from gateway.protocol.pace import Pace, Unsent
@@ -141,6 +141,29 @@ class Outbox:
             frames += [subscription.encode_newest() for subscription in topics]
         return frames, count
 
+    def take_bytes(self) -> tuple[bytes, int]:
+        """The same as WebSocket frames; nothing where nothing is to be sent now."""
+        waiting = self._waiting
+        if (
+            len(waiting) != 1
+            or self.held
+            or self.paced
+            or self._answers
+            or self._opened
+            or self._phases
+            or self._topics
+        ):
+            if not self:
+                return b"", 0
+            frames, count = self.take()
+            return b"".join([text_frame(frame) for frame in frames]), count
+        # Nearly every push: one account of the client has changed.
+        self.told = True
+        self._waiting = {}
+        for subscription in waiting:
+            return subscription.encode_alone(), 1
+        raise AssertionError("unreachable")
+
     def _rest(self) -> None:
         """Whatever leaves now with a pace is not told again before that allows it."""
         for subscription in (*self._waiting, *(self._phases or ())):
@@ -176,7 +199,10 @@ def text_frame(payload: bytes) -> bytes:
     if size < 126:
         head = bytes((0x81, size))
     elif size < 65_536:
-        head = b"\x81\x7e" + size.to_bytes(2, "big")
+        head = _HEADS[size] if size < 512 else b"\x81\x7e" + size.to_bytes(2, "big")
     else:
         head = b"\x81\x7f" + size.to_bytes(8, "big")
     return head + payload
+
+
+_HEADS: Final = tuple(b"\x81\x7e" + size.to_bytes(2, "big") for size in range(512))

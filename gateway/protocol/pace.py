@@ -20,6 +20,10 @@ class Unsent(Protocol):
         """The newest balance."""
         ...
 
+    def encode_alone(self) -> bytes:
+        """The WebSocket frame with nothing but that."""
+        ...
+
     def encode_phases(self) -> list[bytes]:
         """The newest phase of each transfer that waits."""
         ...

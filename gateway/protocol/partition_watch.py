@@ -21,20 +21,17 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from functools import lru_cache
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
 from gateway.protocol.interest import Interest
-from gateway.protocol.messages import Item, item
+from gateway.protocol.messages import Item
 from gateway.protocol.prefixes import Prefixes, PrefixSubscription
+from gateway.protocol.row_items import items_of
 from read_side.contract.phases import PhaseRows
 from read_side.contract.rows import AccountRows
-from write_side.contract.words.atoms import available
-from write_side.contract.words.codes import flag_words
-from write_side.contract.words.times import format_time
 
 if TYPE_CHECKING:
     from gateway.protocol.subscription import Subscription, Watcher
@@ -346,14 +343,18 @@ class PartitionWatch:
         watched = self._watched
         if watched.keys().isdisjoint(rows.accounts):
             return
-        wanted = [(i, account) for i, account in enumerate(rows.accounts) if account in watched]
-        self.offered_us = int(rows.at_us[[i for i, _ in wanted]].min())
-        for i, account in wanted:
-            state = item_of_row(rows, i)
-            for subscription in self._watched[account]:
-                self.conflated += subscription.unsent is not None and state.version > subscription.newest
+        accounts = rows.accounts
+        wanted = [i for i, account in enumerate(accounts) if account in watched]
+        self.offered_us = int(rows.at_us[wanted].min())
+        conflated, touched = 0, self._touched
+        for i, state in zip(wanted, items_of(rows, wanted), strict=True):
+            version = state.version
+            for subscription in watched[accounts[i]]:
+                if subscription.unsent is not None and version > subscription.newest:
+                    conflated += 1
                 subscription.offer(state)
-                self._touched[subscription.session] = None
+                touched[subscription.session] = None
+        self.conflated += conflated
 
     def _offer_phases(self, phases: PhaseRows) -> None:
         by_key = self._by_key
@@ -380,17 +381,3 @@ class PartitionWatch:
 
 def _key(account: str) -> bytes:
     return blake3(account.encode()).digest(16)
-
-
-def item_of_row(rows: AccountRows, i: int) -> Item:
-    """Row i as it goes to clients."""
-    posted, held, floor = int(rows.posted[i]), int(rows.held[i]), int(rows.floor[i])
-    spendable = available(posted, held, floor)
-    text = None if spendable is None else str(spendable)
-    at, flags = _time(int(rows.at_us[i])), _flags(int(rows.flags[i]))
-    return item(int(rows.version[i]), rows.assets[i], str(posted), str(held), text, at, flags)
-
-
-# All rows of a block have its time, and most accounts have no flags.
-_time = lru_cache(maxsize=64)(format_time)
-_flags = lru_cache(maxsize=64)(flag_words)

@@ -17,8 +17,8 @@ from collections.abc import Iterable, Mapping
 from enum import Enum, auto
 from typing import Final, Protocol
 
-from gateway.protocol.messages import Item, transfer_frame, transfers_missed_frame
-from gateway.protocol.outbox import Outbox
+from gateway.protocol.messages import Item, balance_frame, balances_frame, transfer_frame, transfers_missed_frame
+from gateway.protocol.outbox import Outbox, text_frame
 from gateway.protocol.pace import Pace
 
 PHASES_UNSENT_MAX: Final = 64
@@ -116,6 +116,10 @@ NEXT: Final[dict[Stage, dict[Event, Stage]]] = {
 }
 """A missing cell cannot be: there are no answers without a request, and whoever is named is NAMED."""
 
+_NAMED: Final = Stage.NAMED
+_LIVE: Final = Stage.LIVE
+"""Found once: to look a member up takes as long as half of an offer."""
+
 
 class Subscription:
     """`number` is the `sub` of its items; never used again in this session.
@@ -159,7 +163,7 @@ class Subscription:
 
     @property
     def live(self) -> bool:
-        return self.stage is Stage.LIVE
+        return self.stage is _LIVE
 
     @property
     def has(self) -> int:
@@ -243,11 +247,11 @@ class Subscription:
 
     def offer(self, item: Item) -> None:
         """State of this account from anywhere, in any order. Only what is newer counts; it replaces what is unsent."""
-        again = self.stage is Stage.NAMED and self.granted is not None and item.version == self.newest
-        if item.version > self.newest or again:
+        newest, stage = self.newest, self.stage
+        if item.version > newest or (item.version == newest and stage is _NAMED and self.granted is not None):
             self.newest = item.version
             self.unsent = item
-            if self.stage is Stage.LIVE:
+            if stage is _LIVE:
                 self.session.outbox.put(self)
 
     def begin_again(self) -> None:
@@ -282,6 +286,16 @@ class Subscription:
         frames += [transfer_frame(self.number, transfer, phase) for transfer, phase in (self.phases or {}).items()]
         self.phases, self.missed = None, False
         return frames
+
+    def encode_alone(self) -> bytes:
+        """The WebSocket frame with nothing but the item: made once for all whose number is the same."""
+        item = self.unsent
+        if item is None or self.first:
+            return text_frame(balances_frame([self.encode_unsent()]))
+        self.unsent, self.sent = None, item.version
+        if item.number != self.number:
+            item.number, item.frame = self.number, text_frame(balance_frame(self.number, item.tail))
+        return item.frame
 
     def encode_unsent(self) -> bytes:
         """The item for the frame. The first of a subscription says so, and names the asset."""

@@ -49,6 +49,11 @@ class ClientFrames:
         self._fragmented = False
         self._through = False
 
+    @property
+    def between_messages(self) -> bool:
+        """Whether the sans-I/O protocol is in the middle of nothing."""
+        return not (self._fragmented or self._through)
+
     def pass_through(self) -> None:
         """From now on the sans-I/O protocol gets every byte."""
         self._through = True

@@ -194,8 +194,7 @@ class EventStream:
         frames, items = session.outbox.take()
         if not frames:
             return b""
-        self._metrics.frames.inc()
-        self._metrics.items.inc(items)
+        self._metrics.wrote(items)
         self._hub.let_rest(session)
         # Who goes before the ack comes back with the id that it came with.
         last_id = question.id_of(session, [watch.history for watch in watches]) if session.answered else None

@@ -291,15 +291,18 @@ class Hub:
             await self._wake.wait()
             self._wake.clear()
             while self._touched:
-                for session in [session for session, _ in zip(self._touched, range(FLUSHES_AT_ONCE), strict=False)]:
-                    del self._touched[session]
-                    stream = self._streams.get(session)
-                    if stream is not None:
-                        try:
-                            stream.flush()
-                        except Exception:  # a bug of ours with one must not end the pushes of all others
-                            given_up(stream, "stream_failed")
-                await asyncio.sleep(0)
+                # All at once: what is taken out of a dict from its front one by one is passed over again each time.
+                sessions = list(self._touched)
+                self._touched.clear()
+                for first in range(0, len(sessions), FLUSHES_AT_ONCE):
+                    for session in sessions[first : first + FLUSHES_AT_ONCE]:
+                        stream = self._streams.get(session)
+                        if stream is not None:
+                            try:
+                                stream.flush()
+                            except Exception:  # a bug of ours with one must not end the pushes of all others
+                                given_up(stream, "stream_failed")
+                    await asyncio.sleep(0)
             if self._pushes is not None:
                 self._pushes.flushed()
             if self._offered_us is not None:

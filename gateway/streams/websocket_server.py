@@ -9,7 +9,6 @@ keeps only the newest balance of each subscription.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
@@ -18,7 +17,6 @@ from websockets.datastructures import Headers
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import State
-from websockets.server import ServerProtocol
 
 from fanfold.api.close_codes import MEANINGS, CloseCode
 from fanfold.api.frames import ACCOUNTS_PER_MESSAGE_MAX, TOPICS_PER_MESSAGE_MAX
@@ -33,7 +31,6 @@ from gateway.limits.addresses import address_key
 from gateway.limits.rates import SECOND_NS, Meter, Quota
 from gateway.metrics import Metrics
 from gateway.protocol.lifetime import Limits, bye_frame
-from gateway.protocol.outbox import text_frame
 from gateway.protocol.session import Close, Session, Unwatch, Watch, WatchPrefix, Whose, Wish
 from gateway.protocol.session import SignIn as Presented
 from gateway.protocol.submits import Request as Commands
@@ -41,8 +38,9 @@ from gateway.protocol.submits import Told
 from gateway.proxy.reverse_proxy import NEVER_SENT
 from gateway.streams.client_frames import ClientFrames, Raw
 from gateway.streams.connection_bytes import bound_unsent, unacknowledged_bytes
-from gateway.streams.handshake import NOT_ASKED, Refusal, choose_subprotocol, origin_allowed, refusal_response
+from gateway.streams.handshake import NOT_ASKED, Refusal, origin_allowed, refusal_response
 from gateway.streams.hub import Hub
+from gateway.streams.judge import Judge
 from gateway.streams.stream_access import StreamAccess, refused_submit, submits_told
 from gateway.streams.stream_places import StreamPlaces
 from gateway.streams.stream_rates import StreamRates
@@ -52,8 +50,6 @@ if TYPE_CHECKING:
     from gateway.streams.sign_in import Door, SignIn
 
 _log = structlog.get_logger(__name__)
-_quiet = logging.Logger("fanfold.gateway.websocket", logging.WARNING)
-"""The sans-I/O protocol tells every closed connection; the metrics do that."""
 
 
 class StreamTerms(NamedTuple):
@@ -158,9 +154,8 @@ class StreamConnection(asyncio.Protocol):
         self._stopping = stopping
         self._connections: set[Any] = server_state.connections
         self._transport: asyncio.Transport = None  # type: ignore[assignment]  # set by connection_made
-        self._websocket = ServerProtocol(
-            select_subprotocol=choose_subprotocol, max_size=terms.message_bytes_max, logger=_quiet
-        )
+        self._websocket: Judge | None = Judge(terms.message_bytes_max)
+        """None while nothing is said that it judges: see `_rest`."""
         self._submits = submits
         self._access = access
         self._rates = rates
@@ -217,7 +212,9 @@ class StreamConnection(asyncio.Protocol):
         if self._sign_in is not None:
             self._sign_in.end()
         if self._access is not None and self._arrival is not None:
-            close = self._websocket.close_rcvd if self._websocket.close_rcvd_then_sent else self._websocket.close_sent
+            judge, close = self._websocket, None
+            if judge is not None:
+                close = judge.close_rcvd if judge.close_rcvd_then_sent else judge.close_sent
             principal = self.session.principal
             self._access.closed(
                 self._arrival, self._written_bytes, close, None if principal is None else principal.name
@@ -273,9 +270,11 @@ class StreamConnection(asyncio.Protocol):
                 if self._meter is not None:
                     now_ns = int(asyncio.get_running_loop().time() * SECOND_NS)
                     self._hold_back(self._meter.charge(frames, now_ns))
-            if self._websocket.handshake_exc is not None and not self._closing:
-                self._refuse_bytes()
-            self._write_protocol_bytes()
+            if self._websocket is not None:
+                if self._websocket.handshake_exc is not None and not self._closing:
+                    self._refuse_bytes()
+                self._write_protocol_bytes(self._websocket)
+                self._rest()
             self.flush()
             self._pass_on()
         except Exception:  # a bug of ours must not leave a connection behind that nobody serves
@@ -299,11 +298,26 @@ class StreamConnection(asyncio.Protocol):
         self._held_back = None
         self._read_on()
 
+    def _judge(self) -> Judge:
+        """The sans-I/O protocol, from its handshake on or, between two messages, a new one."""
+        if self._websocket is None:
+            self._websocket = Judge(self._terms.message_bytes_max, State.OPEN)
+        return self._websocket
+
+    def _rest(self) -> None:
+        """Between two messages nothing has to be judged."""
+        judge = self._websocket
+        at_rest = self._joined and not self._closing and self._frames.between_messages
+        if judge is not None and at_rest and judge.state is State.OPEN:
+            self._websocket = None
+            judge.let_go()
+
     def _take_raw(self, data: bytes) -> None:
-        self._websocket.receive_data(data)
-        for event in self._websocket.events_received():
+        judge = self._judge()
+        judge.receive_data(data)
+        for event in judge.events_received():
             if isinstance(event, Request):
-                self._shake_hands(event)
+                self._shake_hands(event, judge)
             elif isinstance(event, Frame) and not self._closing:
                 self._take_frame(event)
 
@@ -319,7 +333,7 @@ class StreamConnection(asyncio.Protocol):
         self._transport.write(response.serialize())
         self._leave()
 
-    def _shake_hands(self, request: Request) -> None:
+    def _shake_hands(self, request: Request, judge: Judge) -> None:
         self._arrive(request.headers)
         try:
             refused = self._refusal(request)
@@ -329,9 +343,9 @@ class StreamConnection(asyncio.Protocol):
             self._metrics.refused_with(refused.word)
             response = refusal_response(refused)
         else:
-            response = self._websocket.accept(request)
+            response = judge.accept(request)
         self._tell_access(response)
-        self._websocket.send_response(response)
+        judge.send_response(response)
         if response.status_code != 101:
             self._closing = True
             return
@@ -543,28 +557,28 @@ class StreamConnection(asyncio.Protocol):
 
     def flush(self) -> None:
         """Everything that waits, in one write."""
-        if self._writable and not self._closing and self._joined and self.session.outbox:
-            frames, items = self.session.outbox.take()
-            self._write(b"".join([text_frame(frame) for frame in frames]))
-            self._metrics.frames.inc()
-            if items:
-                self._metrics.items.inc(items)
-            if self.session.outbox.paced:
+        if self._writable and not self._closing and self._joined:
+            outbox = self.session.outbox
+            data, items = outbox.take_bytes()
+            if data:
+                self._write(data)
+                self._metrics.wrote(items)
+            if outbox.paced:
                 self._hub.let_rest(self.session)
 
     def _write(self, data: bytes) -> None:
         self._written_bytes += len(data)
         self._transport.write(data)
 
-    def _write_protocol_bytes(self) -> None:
+    def _write_protocol_bytes(self, judge: Judge) -> None:
         """What the sans-I/O protocol itself says: handshake, pong, close. An empty part means: end the connection."""
-        parts = self._websocket.data_to_send()
+        parts = judge.data_to_send()
         if parts and not self._transport.is_closing():
             self._write(b"".join(parts))
-        if b"" in parts or self._websocket.state is State.CLOSED:
+        if b"" in parts or judge.state is State.CLOSED:
             self._closing = True
-            closed = self._websocket.close_sent
-            if closed is not None and self._websocket.close_rcvd is None:
+            closed = judge.close_sent
+            if closed is not None and judge.close_rcvd is None:
                 self._metrics.closes.labels(str(closed.code)).inc()
             self._end()
 
@@ -590,14 +604,14 @@ class StreamConnection(asyncio.Protocol):
 
     def _close(self, code: CloseCode) -> None:
         """Say why, then wait a moment for the client's answer: closing at once could destroy what it has not read yet."""
-        if self._closing or self._websocket.state is not State.OPEN:
+        if self._closing or (judge := self._judge()).state is not State.OPEN:
             return
-        self._websocket.send_close(code, MEANINGS[code].reason)
+        judge.send_close(code, MEANINGS[code].reason)
         self._closing = True
         self._metrics.closes.labels(str(int(code))).inc()
         # A client that does not read cannot answer either. Set first: whatever fails in writing, it ends.
         self._set_timer(self._terms.close_ms, self._hang_up if self._writable else self._transport.abort)
-        self._write_protocol_bytes()
+        self._write_protocol_bytes(judge)
 
     def _hang_up(self) -> None:
         """The time for its answer is over. Who takes what is left for him has more of it; a transport that is closed would wait
@@ -652,8 +666,10 @@ class StreamConnection(asyncio.Protocol):
                 self._close(CloseCode.NOT_READING)
             return
         self._heard = False
-        self._websocket.send_ping(b"")
-        self._write_protocol_bytes()
+        judge = self._judge()
+        judge.send_ping(b"")
+        self._write_protocol_bytes(judge)
+        self._rest()
         self._ping_ends = self._written_bytes
         self._took_some()
         self._set_timer(self._terms.pong_ms, self._look_for_pong)

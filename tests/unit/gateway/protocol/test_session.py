@@ -317,3 +317,48 @@ def test_what_is_no_history_is_refused(history: object) -> None:
     wanted = {"account": "alice", "since": 9, "history": history}
     assert session.receive(json.dumps({"op": "subscribe", "id": 1, "accounts": [wanted]})) is None
     assert sent(session)[0]["code"] == "body_malformed"
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.integers(1, 10**18)), min_size=1, max_size=12),
+    st.booleans(),
+)
+def test_what_leaves_as_bytes_is_what_leaves_as_frames_whatever_is_shared(
+    changes: list[tuple[int, bool, int]], begins: bool
+) -> None:
+    """Two clients with the same items, one taken as frames and one as bytes; with other numbers of the same account."""
+    framed, bytewise = Session(10), Session(10)
+    live(bytewise, "other", 0) if begins else None
+    live(framed, "other", 0) if begins else None
+    names = ["a", "b", "c", "d"]
+    subscriptions = [[live(session, name, 0) for name in names] for session in (framed, bytewise)]
+    third = Session(10)
+    for name in ("d", "c", "b", "a"):  # whose numbers are others
+        live(third, name, 0)
+    for version, (which, leaves, amount) in enumerate(changes, 1):
+        shared = state(version, str(amount))
+        for watchers in (*subscriptions, list(third.by_account.values())[::-1]):
+            watchers[which].offer(shared)
+        if leaves:
+            frames, count = framed.outbox.take()
+            assert bytewise.outbox.take_bytes() == (b"".join(map(text_frame, frames)), count)
+            told, _ = third.outbox.take_bytes()
+            assert told[4:].startswith(b'{"op":"balances"') or told[2:].startswith(b'{"op":"balances"')
+            assert all(f'"sub":{4 - n}'.encode() in told for n in {which})
+    frames, count = framed.outbox.take() if framed.outbox else ([], 0)
+    assert bytewise.outbox.take_bytes() == (b"".join(map(text_frame, frames)), count)
+    assert bytewise.outbox.take_bytes() == (b"", 0)
+
+
+def test_one_that_is_held_or_paced_leaves_no_other_way() -> None:
+    session = Session(10)
+    subscription = live(session, "a", 0)
+    subscription.offer(state(1))
+    session.outbox.held = True
+    assert session.outbox.take_bytes() == (b"", 0)
+    session.outbox.answer(b"{}")
+    assert session.outbox.take_bytes() == (text_frame(b"{}"), 0)
+    session.outbox.held = False
+    told, count = session.outbox.take_bytes()
+    assert (json.loads(told[told.index(b"{") :])["items"][0]["v"], count) == (1, 1)
+    assert (subscription.sent, subscription.has) == (1, 1)
