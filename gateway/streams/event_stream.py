@@ -27,7 +27,8 @@ from gateway.metrics import Metrics
 from gateway.protocol.lifetime import Limits, bye_frame
 from gateway.protocol.partition_watch import PartitionWatch
 from gateway.protocol.resume import Question
-from gateway.protocol.session import Session, Watch, WatchPrefix
+from gateway.protocol.session import Session
+from gateway.protocol.wishes import Watch, WatchPrefix
 from gateway.proxy.asgi import Receive, Scope, Send
 from gateway.streams.handshake import NOT_ASKED, ticket_in
 from gateway.streams.hub import Hub

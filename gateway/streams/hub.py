@@ -14,11 +14,13 @@ from prometheus_client import Gauge
 
 from fanfold.api.retry import InARow, Waits
 from gateway.metrics import Metrics
+from gateway.protocol.cursor import Verdict
 from gateway.protocol.pace import Pace
-from gateway.protocol.partition_watch import PartitionWatch, Verdict
-from gateway.protocol.session import Session, Unwatch, Watch, WatchPrefix
+from gateway.protocol.partition_watch import PartitionWatch
+from gateway.protocol.session import Session
 from gateway.protocol.subscription import Subscription, Watcher
 from gateway.protocol.topics import TopicBoard
+from gateway.protocol.wishes import Unwatch, Watch, WatchPrefix
 from gateway.streams.account_names import AccountNames
 from gateway.streams.balance_source import BalanceSource
 from gateway.streams.lifetimes import GivesUp, Lifetimes, given_up

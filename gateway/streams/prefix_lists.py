@@ -13,9 +13,10 @@ from typing import Any, Final
 
 from fanfold.api.retry import retry
 from gateway.protocol.partition_watch import PartitionWatch
-from gateway.protocol.prefixes import PrefixSubscription
-from gateway.protocol.session import Session, Unwatch, Watch
+from gateway.protocol.prefixes.prefix_subscription import PrefixSubscription
+from gateway.protocol.session import Session
 from gateway.protocol.subscription import Subscription
+from gateway.protocol.wishes import Unwatch, Watch
 from gateway.streams.account_names import AccountNames
 from gateway.streams.subscribes import READ_WAIT_MS, WAITS, Reading, Subscribes, tell_failure
 

@@ -18,9 +18,10 @@ from fanfold.api.frames import ACCOUNTS_PER_MESSAGE_MAX
 from fanfold.api.retry import Waits, retry
 from gateway.protocol.messages import Item
 from gateway.protocol.partition_watch import PartitionWatch, Read
-from gateway.protocol.prefixes import PrefixSubscription
-from gateway.protocol.session import Session, Unwatch, Watch
+from gateway.protocol.prefixes.prefix_subscription import PrefixSubscription
+from gateway.protocol.session import Session
 from gateway.protocol.subscription import Subscription
+from gateway.protocol.wishes import Unwatch, Watch
 from gateway.streams.balance_source import BalanceSource, BalancesUnavailable, Found
 
 WAITS: Final = Waits(0.05, 2.0)

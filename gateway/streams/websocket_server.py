@@ -34,10 +34,11 @@ from gateway.limits.rates import SECOND_NS, Meter, Quota
 from gateway.metrics import Metrics
 from gateway.protocol.lifetime import Limits, bye_frame
 from gateway.protocol.outbox import text_frame
-from gateway.protocol.session import Close, Session, Unwatch, Watch, WatchPrefix, Whose, Wish
-from gateway.protocol.session import SignIn as Presented
+from gateway.protocol.session import Session
 from gateway.protocol.submits import Request as Commands
 from gateway.protocol.submits import Told
+from gateway.protocol.wishes import Close, Unwatch, Watch, WatchPrefix, Whose, Wish
+from gateway.protocol.wishes import SignIn as Presented
 from gateway.proxy.reverse_proxy import NEVER_SENT
 from gateway.streams.client_frames import ClientFrames, Raw
 from gateway.streams.connection_bytes import bound_unsent, unacknowledged_bytes

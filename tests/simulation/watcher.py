@@ -9,7 +9,8 @@ from typing import Any
 
 from fanfold.api.close_codes import CloseCode
 from gateway.protocol.lifetime import Limits
-from gateway.protocol.session import Session, Watch, WatchPrefix
+from gateway.protocol.session import Session
+from gateway.protocol.wishes import Watch, WatchPrefix
 from gateway.streams.hub import Hub
 from tests.simulation.auditor import Auditor
 from tests.simulation.processes import Gateway, World

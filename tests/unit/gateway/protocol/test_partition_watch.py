@@ -13,10 +13,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from gateway.protocol.cursor import Cursor, Verdict, judge
 from gateway.protocol.messages import Item, item
-from gateway.protocol.partition_watch import Cursor, PartitionWatch, Read, Verdict, judge
-from gateway.protocol.session import Session, Watch
+from gateway.protocol.partition_watch import PartitionWatch, Read
+from gateway.protocol.session import Session
 from gateway.protocol.subscription import Stage, Watcher
+from gateway.protocol.wishes import Watch
 from read_side.contract.feed import FeedBatch
 from read_side.contract.marks import marks_of
 from read_side.contract.phases import PhaseRows

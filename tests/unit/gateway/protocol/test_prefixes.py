@@ -14,9 +14,11 @@ from gateway.identity.grants import Principal, grant_of_text
 from gateway.protocol.lifetime import partitions_told
 from gateway.protocol.messages import Item, item
 from gateway.protocol.partition_watch import PartitionWatch, Read
-from gateway.protocol.prefixes import PREFIXES_MAX, Prefixes, PrefixSubscription
-from gateway.protocol.session import Session, Unwatch, Watch, WatchPrefix
+from gateway.protocol.prefixes.prefix_subscription import PREFIXES_MAX, PrefixSubscription
+from gateway.protocol.prefixes.prefixes_of_partition import Prefixes
+from gateway.protocol.session import Session
 from gateway.protocol.subscription import Stage, Subscription
+from gateway.protocol.wishes import Unwatch, Watch, WatchPrefix
 from read_side.contract.feed import FeedBatch
 from read_side.contract.marks import marks_of
 from read_side.contract.rows import AccountRow, AccountRows

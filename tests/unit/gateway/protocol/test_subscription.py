@@ -10,8 +10,9 @@ import pytest
 
 from gateway.protocol.messages import Item, item
 from gateway.protocol.partition_watch import PartitionWatch
-from gateway.protocol.session import Session, Watch
+from gateway.protocol.session import Session
 from gateway.protocol.subscription import NEXT, Event, Stage, Subscription
+from gateway.protocol.wishes import Watch
 from read_side.contract.feed import FeedBatch
 from read_side.contract.rows import EMPTY_ROWS
 

@@ -7,7 +7,8 @@ import json
 
 from gateway.protocol.messages import item
 from gateway.protocol.partition_watch import PartitionWatch
-from gateway.protocol.session import Session, Watch
+from gateway.protocol.session import Session
+from gateway.protocol.wishes import Watch
 from gateway.streams.balance_source import Found
 from gateway.streams.subscribes import Subscribes, _NotRead
 from read_side.contract.feed import FeedBatch

@@ -1,8 +1,8 @@
-"""All accounts whose names begin so, watched by one client: also those that open later. No sockets, no clock.
+"""One prefix of one client: all accounts whose names begin so, also those that open later. No sockets, no clock.
 
     subscribe --> registered at every partition: from now on each of their rows is looked at by its name
               --> listed, partition by partition (what rows name meanwhile is kept)
-              --> `Session.snapshot`: read as accounts are
+              --> `snapshot` (`prefixes_of_client.py`): read as accounts are
               --> acknowledged: an account that a row names first is told from that row, with no read: every row is a whole state
 
 A feed that broke may have lost the row of an account that opened: its partition is *unlisted* until it has been listed again.
@@ -10,7 +10,7 @@ A feed that broke may have lost the row of an account that opened: its partition
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
 from gateway.protocol.messages import Acknowledged, StreamError, error_frame, prefix_ack_frame
@@ -27,7 +27,7 @@ LEFT_OUT: Final = (
 
 
 class PrefixWatcher(Watcher, Protocol):
-    """The client whose prefix it is (`session.py`)."""
+    """The client whose prefix it is (`prefixes_of_client.py`)."""
 
     by_account: dict[str, Subscription]
     subscriptions_max: int
@@ -166,44 +166,3 @@ class PrefixSubscription:
             self._told_full = True
             frames.append(error_frame(StreamError(self.id, "too_many_subscriptions", LEFT_OUT)))
         return frames
-
-
-class Prefixes:
-    """Those that are watched in one partition, by what they are listed as."""
-
-    def __init__(self) -> None:
-        self._watched: dict[str, dict[PrefixSubscription, None]] = {}
-        self._all: tuple[str, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self._watched)
-
-    def __iter__(self) -> Iterator[PrefixSubscription]:
-        for watchers in self._watched.values():
-            yield from watchers
-
-    def add(self, prefix: PrefixSubscription) -> None:
-        self._watched.setdefault(prefix.read_as, {})[prefix] = None
-        self._all = tuple(self._watched)
-
-    def forget(self, prefix: PrefixSubscription) -> bool:
-        """Whether it was there."""
-        watchers = self._watched.get(prefix.read_as)
-        if watchers is None or prefix not in watchers:
-            return False
-        del watchers[prefix]
-        if not watchers:
-            del self._watched[prefix.read_as]
-            self._all = tuple(self._watched)
-        return True
-
-    def match(self, names: Sequence[str]) -> list[tuple[int, str]]:
-        """Places and names of those that begin with any. Names are looked at one by one only where one of all does."""
-        text = "\n" + "\n".join(names)
-        if not any("\n" + each in text for each in self._all):
-            return []
-        return [(i, name) for i, name in enumerate(names) if name.startswith(self._all)]
-
-    def of(self, name: str) -> list[PrefixSubscription]:
-        """Those that watch it."""
-        return [each for prefix, watchers in self._watched.items() if name.startswith(prefix) for each in watchers]
