@@ -33,8 +33,8 @@ from gateway.proxy.asgi import Receive, Scope, Send
 from gateway.streams.handshake import NOT_ASKED, ticket_in
 from gateway.streams.hub import Hub
 from gateway.streams.stream_places import StreamPlaces
+from gateway.streams.stream_terms import StreamTerms
 from gateway.streams.waiting_request import WaitingRequest
-from gateway.streams.websocket_server import StreamTerms
 from write_side.contract.words.atoms import partition_of
 
 if TYPE_CHECKING:
