@@ -278,6 +278,7 @@ def _stream_terms(settings: GatewaySettings) -> StreamTerms:
         drain_ms=settings.stream_drain_ms,
         messages_a_second=settings.limits.messages_a_second,
         submit_bytes_max=settings.stream_submit_bytes_max,
+        prefix_watchers=settings.stream_prefixes,
     )
 
 

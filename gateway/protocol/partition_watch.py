@@ -76,6 +76,8 @@ class PartitionWatch:
         self._repairing_since_ms: int | None = None
         self.offered_us: int | None = None
         """The block's time of the oldest change that the last batch had for anybody; None where it had none."""
+        self.prefix_rows = 0
+        """Rows of the last batch that nobody watches, and that are here because somebody watches a prefix."""
         self.conflated = 0
         """Balances that were replaced by newer ones before their client had taken them."""
 
@@ -140,7 +142,7 @@ class PartitionWatch:
     def take(self, batch: FeedBatch) -> Verdict:
         """One batch of the feed. BROKEN: a repair is due, see `begin_repair`."""
         verdict = judge(self.cursor, batch)
-        self.offered_us = None
+        self.offered_us, self.prefix_rows = None, 0
         if verdict is not Verdict.SEEN:
             self.cursor = Cursor(batch.generation, batch.boot, batch.upto)
             # A projector that starts again may be some blocks back; clients have seen the later ones, so no read asks for less.
@@ -149,6 +151,8 @@ class PartitionWatch:
                 self._break()
             if self.prefixes:
                 self._open(batch.rows)
+            if self.interest.everything:
+                self.prefix_rows = len(batch.rows.accounts)
             if self._watched:
                 self._offer(batch.rows)
                 self._offer_phases(batch.phases)
@@ -290,6 +294,7 @@ class PartitionWatch:
             return
         wanted = [(i, account) for i, account in enumerate(rows.accounts) if account in watched]
         self.offered_us = int(rows.at_us[[i for i, _ in wanted]].min())
+        self.prefix_rows -= len(wanted) if self.prefix_rows else 0
         for i, account in wanted:
             state = item_of_row(rows, i)
             for subscription in self._watched[account]:

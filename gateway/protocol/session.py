@@ -27,7 +27,7 @@ from gateway.protocol.messages import (
     topic_ack_frame,
 )
 from gateway.protocol.pace import Pace
-from gateway.protocol.prefixes.prefix_subscription import PrefixSubscription
+from gateway.protocol.prefixes.prefix_subscription import PrefixSubscription, PrefixWatchers
 from gateway.protocol.prefixes.prefixes_of_client import ClientPrefixes
 from gateway.protocol.submits import Commands, Failed, Request, Submits, Told, answers_frame, commands_of, transfer_ids
 from gateway.protocol.topics import TopicBoard, TopicSubscription
@@ -65,10 +65,11 @@ class Session(ClientPrefixes):
         board: TopicBoard | None = None,
         submits: Submits | None = None,
         hide: Callable[[str], str] | None = None,
+        prefix_watchers: PrefixWatchers = "all",
     ) -> None:
         """submits: None where no commands are taken. hide: a name that no account has, to be watched in the place of one that
         may not be read; None where nobody is asked who is there."""
-        super().__init__(subscriptions_max, hide)
+        super().__init__(subscriptions_max, hide, prefix_watchers)
         self.submits = submits
         self.refused_submit: Callable[[int, str], None] | None = None
         """Told of each submit that goes nowhere, with the code that is told; "" where nobody is there to be told."""

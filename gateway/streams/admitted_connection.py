@@ -67,6 +67,7 @@ class AdmittedConnection(KeptConnection):
             hub.topics,
             None if submits is None else submits.queue(),
             None if door is None else door.hide,
+            terms.prefix_watchers,
         )
         super().__init__(terms, metrics, session)
         self._hub = hub

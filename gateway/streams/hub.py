@@ -100,6 +100,7 @@ class Hub:
         self._prefixes = PrefixLists(names, self.subscribes, self.audience, self._spawn, snapshot_wait_ms)
         metrics.connections.set_function(lambda: len(self._streams))
         metrics.topic_subscriptions.set_function(lambda: self.topics.watched)
+        metrics.prefix_subscriptions.set_function(lambda: sum(len(session.prefixes) for session in self._streams))
         metrics.subscriptions.set_function(lambda: sum(len(session.by_number) for session in self._streams))
 
     # Life.
@@ -206,6 +207,8 @@ class Hub:
             if (at_us := partition.offered_us) is not None:
                 self._offered_us = at_us if self._offered_us is None else min(self._offered_us, at_us)
                 self._metrics.conflated.inc(partition.conflated - conflated)
+            if partition.prefix_rows:
+                self._metrics.prefix_rows.inc(partition.prefix_rows)
             if self._pushes is not None and verdict is not Verdict.BROKEN:
                 self._pushes.heard(batch, is_watched=partition.offered_us is not None)
             self._metrics.batches.labels(verdict.value).inc()

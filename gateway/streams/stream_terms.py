@@ -7,6 +7,7 @@ from typing import NamedTuple
 from fanfold.api.frames import ACCOUNTS_PER_MESSAGE_MAX, TOPICS_PER_MESSAGE_MAX
 from fanfold.api.requests import BATCH_LINES_MAX
 from gateway.protocol.lifetime import Limits
+from gateway.protocol.prefixes.prefix_subscription import PrefixWatchers
 
 
 class StreamTerms(NamedTuple):
@@ -24,6 +25,7 @@ class StreamTerms(NamedTuple):
     submit_bytes_max: int = 0
     messages_a_second: int = 0
     """0: as many as come."""
+    prefix_watchers: PrefixWatchers = "all"
 
     def limits(self, takes_commands: bool) -> Limits:
         """As a client is told them."""

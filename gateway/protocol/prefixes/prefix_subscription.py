@@ -11,7 +11,7 @@ A feed that broke may have lost the row of an account that opened: its partition
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 from gateway.protocol.messages import Acknowledged, StreamError, error_frame, prefix_ack_frame
 from gateway.protocol.pace import Pace
@@ -19,6 +19,9 @@ from gateway.protocol.subscription import Subscription, Watcher
 
 PREFIXES_MAX: Final = 16
 """Of one client: each is looked for in the name of every account that changes."""
+
+PrefixWatchers = Literal["all", "system", "nobody"]
+"""Who may watch a prefix: whoever may read all with it; who has the right `system` as well; nobody."""
 
 LEFT_OUT: Final = (
     "More accounts begin with the prefix than this connection may watch: the others are not told, those that it has go on. "

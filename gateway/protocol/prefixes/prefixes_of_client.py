@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from fanfold.api.frames import Wanted
+from fanfold.api.problems import PROBLEMS
 from gateway.identity.grants import Right
 from gateway.protocol.client_watches import ClientWatches
 from gateway.protocol.messages import StreamError, error_frame
 from gateway.protocol.pace import Pace
-from gateway.protocol.prefixes.prefix_subscription import PREFIXES_MAX, PrefixSubscription
+from gateway.protocol.prefixes.prefix_subscription import PREFIXES_MAX, PrefixSubscription, PrefixWatchers
 from gateway.protocol.subscription import Subscription
 from gateway.protocol.wishes import Unwatch, Watch, WatchPrefix
 
@@ -15,10 +18,25 @@ from gateway.protocol.wishes import Unwatch, Watch, WatchPrefix
 class ClientPrefixes(ClientWatches):
     """Their accounts are the client's, with all others that it names (`client_watches.py`)."""
 
-    __slots__ = ()
+    __slots__ = ("_prefix_watchers",)
+
+    def __init__(
+        self, subscriptions_max: int, hide: Callable[[str], str] | None, prefix_watchers: PrefixWatchers
+    ) -> None:
+        super().__init__(subscriptions_max, hide)
+        self._prefix_watchers = prefix_watchers
+
+    @property
+    def may_watch_prefixes(self) -> bool:
+        """Whether any, that is: it says nothing of one. Where nobody is asked who is there all are of the system."""
+        if self._prefix_watchers == "system":
+            return self.principal is None or self.principal.is_of_the_system
+        return self._prefix_watchers == "all"
 
     def _prefix_refused(self, prefix: str) -> tuple[str, str] | None:
         """Code and detail of why one more prefix is not watched."""
+        if not self.may_watch_prefixes:
+            return "prefix_refused", PROBLEMS["prefix_refused"].detail
         if prefix in self.prefixes:
             return "body_malformed", "this prefix is subscribed already; to begin anew unsubscribe from it first"
         if len(self.prefixes) >= PREFIXES_MAX:
