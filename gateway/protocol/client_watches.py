@@ -100,7 +100,7 @@ class ClientWatches:
         for subscription, wanted in zip(watch.subscriptions, watch.wanted, strict=True):
             is_ours = wanted.history is None or wanted.history == histories.get(subscription.account)
             since = wanted.since if is_ours else None
-            subscription.grant(since, watch.transfers, subscription.account not in unread, watch.pace)
+            subscription.grant(watch.id, since, watch.transfers, subscription.account not in unread, watch.pace)
             if watch.prefix is None:
                 subscription.asked_alone -= 1
                 subscription.alone = True

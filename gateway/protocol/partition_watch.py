@@ -17,7 +17,7 @@ Source: Centrifugo's recovery (buffer the live messages, read, merge by offset).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -170,10 +170,16 @@ class PartitionWatch:
         return Read(everyone, self.asked_at_least, self.breaks, repair=True)
 
     def finish(
-        self, read: Read, items: Mapping[str, Item], reached: int, now_ms: int, history: str | None = None
+        self,
+        read: Read,
+        items: Mapping[str, Item],
+        reached: int,
+        now_ms: int,
+        history: str | None = None,
+        undecided: Collection[str] = (),
     ) -> None:
         """The rows of a read, as they are at `reached` or later (accounts that do not exist are left out), of this history of the
-        log; None where that is not known.
+        log; None where that is not known. undecided: of those left out, the ones that may exist.
 
         Acknowledge the subscriptions before: what is not acknowledged is not released. A repair during which the feed broke
         again, or that found another history, leaves `repairing` set: begin another one.
@@ -183,6 +189,8 @@ class PartitionWatch:
         for subscription in read.subscriptions:
             found = items.get(subscription.account)
             subscription.found()
+            if subscription.gone and subscription.account in undecided:
+                subscription.gone = "view_rebuilding"
             if found is not None and subscription.open:
                 subscription.offer(found)
                 if subscription.live:
@@ -215,7 +223,7 @@ class PartitionWatch:
             return False
         for watchers in self._watched.values():
             for subscription in watchers:
-                subscription.begin_again()
+                subscription.begin_again(self.history)
         return True
 
     def _since(self, repair: Read, reached: int) -> list[Subscription]:

@@ -190,7 +190,7 @@ class Hub:
         while (read := partition.begin_repair()) is not None:
             self._metrics.repairs.inc()
             found = await read_all(self._balances, partition, read, lambda _: None)
-            partition.finish(read, found.items, found.reached, self._now_ms(), found.history)
+            partition.finish(read, found.items, found.reached, self._now_ms(), found.history, found.undecided)
             self._wake.set()
 
     # The feed.

@@ -135,7 +135,12 @@ class Subscribes:
         for each in readings:
             if each.found is not None:
                 each.partition.finish(
-                    each.read, each.found.items, each.found.reached, self._now_ms(), each.found.history
+                    each.read,
+                    each.found.items,
+                    each.found.reached,
+                    self._now_ms(),
+                    each.found.history,
+                    each.found.undecided,
                 )
         for each in unread:
             self._serve_later(each.partition, _NotRead(session, watch.id, each.read.subscriptions, watch.prefix))
@@ -189,7 +194,8 @@ class Subscribes:
                 share.id, share.subscriptions, versions, found.undecided, histories, share.prefix
             )
             self._audience.wake_up(share.session)
-        partition.finish(replace(read, subscriptions=silent), found.items, found.reached, self._now_ms(), found.history)
+        shown = replace(read, subscriptions=silent)
+        partition.finish(shown, found.items, found.reached, self._now_ms(), found.history, found.undecided)
 
 
 async def read_all(

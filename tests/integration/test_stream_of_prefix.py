@@ -147,3 +147,20 @@ async def test_what_prefixes_cost_is_counted(served: Served, wallet: WalletStub)
             told = (await answer.text()).splitlines()
     assert "fanfold_gateway_prefix_subscriptions 1.0" in told
     assert "fanfold_gateway_prefix_rows_total 2.0" in told
+
+
+async def test_what_a_log_that_was_put_back_has_no_more_is_told_so(served: Served, wallet: WalletStub) -> None:
+    names: dict[int, str] = {}
+    async with connect(served.stream_url) as client:
+        await client.send(json.dumps({"op": "subscribe", "id": 7, "prefix": "shop:"}))
+        await told_of(client, names, "shop:a", "shop:b")
+        del wallet.rows["shop:b"]
+        wallet.history, wallet.boot = "two", "second"
+        await wallet.heartbeat()
+        gone, *_, balances = await told_of(client, names, "shop:a")
+        assert gone["id"] == 7
+        told = [(row["account"], row["version"], row["code"], row["history"]) for row in gone["accounts"]]
+        assert told == [("shop:b", None, "account_not_found", "two")]
+        assert [item["snapshot"] for item in balances["items"]] == [True]
+        await wallet.open("shop:b")
+        await told_of(client, names, "shop:b")

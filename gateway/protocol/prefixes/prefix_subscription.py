@@ -136,13 +136,13 @@ class PrefixSubscription:
     def name(self, accounts: Iterable[Acknowledged]) -> None:
         """In an ack that leaves before the first item of any of them, and behind the answers of commands under way."""
         self.opened += accounts
-        self.session.outbox.put_opened(self)
+        self.session.outbox.put_acks(self)
 
     def leave_out(self) -> None:
         """Told once, however many they are: nothing of it changes before the client asks anew."""
         if not self.full:
             self.full = True
-            self.session.outbox.put_opened(self)
+            self.session.outbox.put_acks(self)
 
     @property
     def complete(self) -> bool:
@@ -151,13 +151,13 @@ class PrefixSubscription:
     def look(self) -> None:
         """The client that was told that something is missing hears when nothing is."""
         if self.acknowledged and self.complete and not self._told_complete:
-            self.session.outbox.put_opened(self)
+            self.session.outbox.put_acks(self)
 
     def ack(self, accounts: Sequence[Acknowledged]) -> bytes:
         self._told_complete = self.complete
         return prefix_ack_frame(self.id, self.prefix, accounts, self.complete)
 
-    def encode_opened(self) -> list[bytes]:
+    def encode_acks(self) -> list[bytes]:
         """Acks and errors that wait."""
         rows, self.opened = [each for each in self.opened if each.sub in self.session.by_number], []
         if not self.open:

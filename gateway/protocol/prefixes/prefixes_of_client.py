@@ -86,5 +86,5 @@ class ClientPrefixes(ClientWatches):
     def open_under(self, prefix: PrefixSubscription, account: str, *, read: bool = True) -> Subscription:
         """One more account of an acknowledged prefix. read: what it is comes with the next row, so nothing has to be read."""
         subscription = self._name(Wanted(account), prefix.transfers)
-        subscription.grant(None, prefix.transfers, read, prefix.pace)
+        subscription.grant(prefix.id, None, prefix.transfers, read, prefix.pace)
         return subscription
