@@ -189,9 +189,9 @@ class PartitionWatch:
         for subscription in read.subscriptions:
             found = items.get(subscription.account)
             subscription.found()
-            if subscription.gone and subscription.account in undecided:
-                subscription.gone = "view_rebuilding"
-            if found is not None and subscription.open:
+            if found is None:
+                subscription.miss("view_rebuilding" if subscription.account in undecided else "account_not_found")
+            elif subscription.open:
                 subscription.offer(found)
                 if subscription.live:
                     self._touched[subscription.session] = None

@@ -127,14 +127,16 @@ class Subscription:
     read: whether its state was ever read here (that there is no such account, too).
     asked_alone, alone: requests by its own name that are not answered; whether one was granted and not taken back since. Else it
     is there for a prefix.
-    gone: the code to be told where the log, put back or replaced, does not have the account any more that the client was told of,
-    or nobody knows; "" for none. history: the one that does not; id: of the last request that was granted, whose acks name it.
+    lost: whether what the client was told is of another history of the log, and nothing of this one is known yet. gone: the code
+    to be told where that does not have the account, or nobody knows; "" for none. history: that one. id: of the last request
+    that was granted, whose acks name it.
     transfers: whether phases of its transfers are kept for the client; phases: those unsent, None for none.
     """
 
     __slots__ = (
-        "account", "alone", "asked_alone", "due", "first", "gone", "granted", "history", "id", "missed", "newest", "number",
-        "pace", "partition", "phases", "read", "sent", "session", "shown", "stage", "transfers", "unanswered", "unsent",
+        "account", "alone", "asked_alone", "due", "first", "gone", "granted", "history", "id", "lost", "missed", "newest",
+        "number", "pace", "partition", "phases", "read", "sent", "session", "shown", "stage", "transfers", "unanswered",
+        "unsent",
     )  # fmt: skip
 
     def __init__(self, session: Watcher, account: str, number: int, shown: str | None = None) -> None:
@@ -152,6 +154,7 @@ class Subscription:
         self.first = True
         self.asked_alone = 0
         self.alone = False
+        self.lost = False
         self.gone = ""
         self.history: str | None = None
         self.id = 0
@@ -189,7 +192,7 @@ class Subscription:
         read: whether there is a state to be sent; what was read for another request counts, too.
         What is unsent may be what another request waits for: that is sent, though the `since` of this one has it.
         """
-        self.id = id
+        self.id, self.lost, self.gone = id, False, ""  # what is held of it is told by the ack
         has = -1 if since is None else since
         if self.unsent is not None and self.unsent.version >= (has + 1 if self.granted is None else has):
             self.newest = self.unsent.version
@@ -254,7 +257,7 @@ class Subscription:
         again = self.stage is Stage.NAMED and self.granted is not None and item.version == self.newest
         if item.version > self.newest or again:
             self.newest = item.version
-            self.unsent, self.gone = item, ""
+            self.unsent, self.lost, self.gone = item, False, ""
             if self.stage is Stage.LIVE:
                 self.session.outbox.put(self)
 
@@ -262,13 +265,16 @@ class Subscription:
         """What was told is of another history of the log than this one: whatever version is found next is told, and said to be a
         state; where none is, that is told."""
         self.session.outbox.withdraw(self)
-        self.history = history
-        if self.newest >= 0:
-            self.gone = "account_not_found"
+        self.lost, self.history = self.lost or self.newest >= 0, history
         self.newest = self.sent = self.due = -1
         self.unsent, self.first = None, True
         if self.live and (self.phases or self.missed):
             self.session.outbox.put_phases(self)
+
+    def miss(self, code: str) -> None:
+        """It was read, and there is none; code: whether it is known that there is none."""
+        if self.lost or self.gone:
+            self.lost, self.gone = False, code
 
     def encode_acks(self) -> list[bytes]:
         """That there is no such account any more, unless one has been found since."""

@@ -598,6 +598,31 @@ def test_of_an_account_that_opened_again_before_its_client_read_only_that_is_tol
     assert [each["sub"] for each in balances["items"]] == [1, 2]
 
 
+def test_of_an_account_that_was_named_while_that_was_found_out_nothing_is_said_before_it_has_been_read_there() -> None:
+    world, watch, session = two_watched_accounts()
+    watch.history = "one"
+    world.open("a2")
+    watch.take(FeedBatch(0, 0, "b", -1, 1, AccountRows.of([])))
+    repair = watch.begin_repair()
+    assert repair is not None
+    wish = session.receive('{"op": "subscribe", "id": 7, "accounts": [{"account": "a2"}]}')
+    assert isinstance(wish, Watch)
+    read = watch.register(wish.subscriptions)
+    session.acknowledge(wish, {"a2": 0})
+    watch.finish(read, world.items(["a2"], 2), 2, 0, "one")
+    watch.finish(repair, world.items(["a0", "a1"], 1), 1, 0, "two")
+    for now_ms in (0, 2 * CUT_WAIT_MS):
+        watch.release_overdue(now_ms)
+    assert "account_not_found" not in str(session.outbox.take()[0])
+    again = watch.begin_repair()
+    assert again is not None
+    watch.finish(again, world.items(["a0", "a1", "a2"], 2), 2, 0, "two")
+    watch.release_overdue(4 * CUT_WAIT_MS)
+    watch.release_overdue(9 * CUT_WAIT_MS)
+    frames = [json.loads(frame) for frame in session.outbox.take()[0]]
+    assert [item["sub"] for frame in frames for item in frame["items"]] == [3]
+
+
 def test_where_nobody_knows_whether_the_log_has_an_account_still_that_is_told() -> None:
     log = PutBack()
     log.repair(("a1",))
