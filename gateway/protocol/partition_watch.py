@@ -320,7 +320,7 @@ class PartitionWatch:
 
     def _release(self) -> None:
         """Nothing is let go during a repair: then the partition's accounts are not known at one position."""
-        if self._waiting and not self.repairing:
+        if self._waiting.held and not self.repairing:
             self._let_go(self._waiting.reached(-1 if self.cursor is None else self.cursor.heard))
 
 

@@ -127,14 +127,13 @@ class Subscription:
     read: whether its state was ever read here (that there is no such account, too).
     asked_alone, alone: requests by its own name that are not answered; whether one was granted and not taken back since. Else it
     is there for a prefix.
-    lost: whether what the client was told is of another history of the log, and nothing of this one is known yet. gone: the code
-    to be told where that does not have the account, or nobody knows; "" for none. history: that one. id: of the last request
-    that was granted, whose acks name it.
+    gone: None, but where what the client was told is of another history of the log than this one (`history`): "" until the
+    account is looked for there, and if there is none the code to be told, in an ack of `id`: the last request that was granted.
     transfers: whether phases of its transfers are kept for the client; phases: those unsent, None for none.
     """
 
     __slots__ = (
-        "account", "alone", "asked_alone", "due", "first", "gone", "granted", "history", "id", "lost", "missed", "newest",
+        "account", "alone", "asked_alone", "due", "first", "gone", "granted", "history", "id", "missed", "newest",
         "number", "pace", "partition", "phases", "read", "sent", "session", "shown", "stage", "transfers", "unanswered",
         "unsent",
     )  # fmt: skip
@@ -154,8 +153,7 @@ class Subscription:
         self.first = True
         self.asked_alone = 0
         self.alone = False
-        self.lost = False
-        self.gone = ""
+        self.gone: str | None = None
         self.history: str | None = None
         self.id = 0
         self.unanswered = 0
@@ -192,7 +190,7 @@ class Subscription:
         read: whether there is a state to be sent; what was read for another request counts, too.
         What is unsent may be what another request waits for: that is sent, though the `since` of this one has it.
         """
-        self.id, self.lost, self.gone = id, False, ""  # what is held of it is told by the ack
+        self.id, self.gone = id, None  # what is held of it is told by the ack
         has = -1 if since is None else since
         if self.unsent is not None and self.unsent.version >= (has + 1 if self.granted is None else has):
             self.newest = self.unsent.version
@@ -257,7 +255,7 @@ class Subscription:
         again = self.stage is Stage.NAMED and self.granted is not None and item.version == self.newest
         if item.version > self.newest or again:
             self.newest = item.version
-            self.unsent, self.lost, self.gone = item, False, ""
+            self.unsent, self.gone = item, None
             if self.stage is Stage.LIVE:
                 self.session.outbox.put(self)
 
@@ -265,7 +263,9 @@ class Subscription:
         """What was told is of another history of the log than this one: whatever version is found next is told, and said to be a
         state; where none is, that is told."""
         self.session.outbox.withdraw(self)
-        self.lost, self.history = self.lost or self.newest >= 0, history
+        self.history = history
+        if self.gone is None and self.newest >= 0:
+            self.gone = ""
         self.newest = self.sent = self.due = -1
         self.unsent, self.first = None, True
         if self.live and (self.phases or self.missed):
@@ -273,15 +273,15 @@ class Subscription:
 
     def miss(self, code: str) -> None:
         """It was read, and there is none; code: whether it is known that there is none."""
-        if self.lost or self.gone:
-            self.lost, self.gone = False, code
+        if self.gone is not None:
+            self.gone = code
 
     def encode_acks(self) -> list[bytes]:
         """That there is no such account any more, unless one has been found since."""
         if not (self.live and self.gone):
             return []
         row = Acknowledged(self.shown, self.number, None, self.gone, self.history)
-        self.gone = ""
+        self.gone = None
         return [ack_frame(self.id, [row])]
 
     def offer_phase(self, transfer: bytes, phase: str) -> None:

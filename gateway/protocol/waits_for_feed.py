@@ -25,13 +25,10 @@ class WaitsForFeed:
     """By the position that they wait for, and by their age."""
 
     def __init__(self) -> None:
-        self._held: list[tuple[int, int, _Held]] = []
+        self.held: list[tuple[int, int, _Held]] = []
         """A heap: 20,000 may subscribe at once."""
         self._by_age: deque[_Held] = deque()
         self._added = 0
-
-    def __bool__(self) -> bool:
-        return bool(self._held)
 
     def add(self, subscriptions: Iterable[Subscription], now_ms: int) -> None:
         """Each at its own position: another read of the same subscription may be due later, and may be let go before."""
@@ -41,13 +38,13 @@ class WaitsForFeed:
         for due, share in by_due.items():
             held = _Held(now_ms, share)
             self._added += 1
-            heappush(self._held, (due, self._added, held))
+            heappush(self.held, (due, self._added, held))
             self._by_age.append(held)
 
     def reached(self, position: int) -> Iterator[Subscription]:
         """Those whose position this is, or an earlier one: they wait no more."""
-        while self._held and (self._held[0][0] <= position or self._held[0][2].let_go):
-            _, _, held = heappop(self._held)
+        while self.held and (self.held[0][0] <= position or self.held[0][2].let_go):
+            _, _, held = heappop(self.held)
             if not held.let_go:
                 held.let_go = True
                 # A later read of the same subscription may be due later: that one releases it then.
@@ -63,4 +60,4 @@ class WaitsForFeed:
                 held.let_go = True
                 yield from held.subscriptions
         if not self._by_age:
-            self._held.clear()
+            self.held.clear()

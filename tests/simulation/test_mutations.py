@@ -201,7 +201,7 @@ def let_reads_go_before_the_feed_is_there(patch: Patch) -> None:
     """An account read from a view that is ahead of the feed goes out at once: its partner in a transfer comes later."""
 
     def at_once(watch: PartitionWatch) -> None:
-        for _, _, read in watch._waiting._held:
+        for _, _, read in watch._waiting.held:
             watch._let_go(read.subscriptions)
         watch._waiting = WaitsForFeed()
 
