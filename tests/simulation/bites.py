@@ -18,6 +18,7 @@ SEEDS_MAX = 100
 
 SHOWN_BY: Final = {
     "leave_out_what_opens_later": 36,
+    "tell_the_first_outcome_of_the_row_before": 30,
 }
 """Of mistakes that many stories live through one that shows it at once: it is told first, and all others as ever. Where a change
 has made it another story, which shows nothing, the mistake is found as late as without; then look for another seed."""

@@ -273,4 +273,4 @@ def test_a_broken_part_is_found(name: str) -> None:
 @pytest.mark.parametrize("mutate", PATCHES)
 def test_a_broken_function_is_found(mutate: Callable[[Patch], None], monkeypatch: Patch) -> None:
     mutate(monkeypatch)
-    assert seeds_until_found() <= SEEDS_MAX
+    assert seeds_until_found(mistake=mutate) <= SEEDS_MAX
