@@ -19,6 +19,14 @@ class Metrics:
         self.topic_subscriptions = Gauge(
             "fanfold_gateway_topic_subscriptions", "topics watched, a stream each", registry=registry
         )
+        self.prefix_subscriptions = Gauge(
+            "fanfold_gateway_prefix_subscriptions", "prefixes watched, a stream each", registry=registry
+        )
+        self.prefix_rows = Counter(
+            "fanfold_gateway_prefix_rows",
+            "rows taken from the feed while somebody watches a prefix, beside those of accounts that are watched",
+            registry=registry,
+        )
         self.batches = Counter(
             "fanfold_gateway_feed_batches", "feed batches by what they were", ["verdict"], registry=registry
         )

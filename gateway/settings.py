@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from fanfold.api.requests import BATCH_BYTES_MAX
 from gateway.arrivals.forwarded import TrustedProxies
 from gateway.limits.terms import UNLIMITED, Limits
+from gateway.protocol.prefixes.prefix_subscription import PrefixWatchers
 
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._\-\[\]:]+\Z", re.ASCII)
 KEY_ALGORITHMS: Final = ("EdDSA", "ES256", "RS256", "HS256")
@@ -92,6 +93,13 @@ class GatewaySettings(BaseSettings):
     )
     stream_connections_max: int = Field(20_000, ge=1, description="open streams of this process; more are told 503")
     stream_subscriptions_max: int = Field(1_000, ge=1, description="accounts one stream may watch")
+    stream_prefixes: PrefixWatchers = Field(
+        "all",
+        description=(
+            "who may watch all accounts with a prefix: `all` who may read all with it; `system`, who has that right as well; "
+            "`nobody`. Whoever watches one, however small, makes this gateway take every change of everybody from the feed"
+        ),
+    )
     stream_message_bytes_max: int = Field(256 * 1024, ge=1024, description="largest message of a client, bytes")
     stream_buffer_bytes: int = Field(
         64 * 1024,

@@ -45,9 +45,10 @@ from gateway.streams.long_poll import LongPoll
 from gateway.streams.stream_access import StreamAccess
 from gateway.streams.stream_places import StreamPlaces
 from gateway.streams.stream_rates import StreamRates
+from gateway.streams.stream_terms import StreamTerms
 from gateway.streams.submit_tasks import CommandDoor as Commands
 from gateway.streams.submit_tasks import SubmitTasks
-from gateway.streams.websocket_server import StreamConnection, StreamTerms
+from gateway.streams.websocket_server import StreamConnection
 from read_side.contract.feed import Feed
 from read_side.contract.kept_once import KeptOnce
 from read_side.contract.topics import TopicFeed
@@ -277,6 +278,7 @@ def _stream_terms(settings: GatewaySettings) -> StreamTerms:
         drain_ms=settings.stream_drain_ms,
         messages_a_second=settings.limits.messages_a_second,
         submit_bytes_max=settings.stream_submit_bytes_max,
+        prefix_watchers=settings.stream_prefixes,
     )
 
 

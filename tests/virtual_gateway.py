@@ -15,7 +15,8 @@ from gateway.streams.hub import Hub
 from gateway.streams.lifetimes import LifeTerms, Lifetimes
 from gateway.streams.stream_places import StreamPlaces
 from gateway.streams.stream_rates import StreamRates
-from gateway.streams.websocket_server import StreamConnection, StreamTerms
+from gateway.streams.stream_terms import StreamTerms
+from gateway.streams.websocket_server import StreamConnection
 from read_side.feed.feed_memory import MemoryFeed
 from tests.simulation.faults import Chaos, Life
 from tests.simulation.processes import LIFE_TERMS, STREAM_TERMS

@@ -366,7 +366,7 @@ class Ack:
     """Answers a subscribe, with its accounts or topics, or an unsubscribe, without.
 
     A subscribe is answered once for its topics and once for its accounts; what could not be read then is named in further acks of
-    its id, when it has been.
+    its id, when it has been, and so is an account that the log does not have any more.
     """
 
     id: AnswerNumber

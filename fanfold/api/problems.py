@@ -319,6 +319,12 @@ PROBLEMS: Final[dict[str, Problem]] = {
         "The topic's answer is too large",
         "It is not told, and a smaller one will be. No balance is affected. LIMIT the question of the projection.",
     ),
+    "prefix_refused": Problem(
+        403,
+        "Who asks may watch no prefix here",
+        "Nothing is watched by this request. Name the accounts instead. FANFOLD_STREAM_PREFIXES of the gateway says who may "
+        "watch all accounts with a prefix: it makes a gateway take every change of everybody.",
+    ),
     "too_many_subscriptions": Problem(400, "This connection has too many subscriptions", _NOTHING),
     "handshake_malformed": Problem(
         400, "The handshake is malformed", "Nothing changed. Connect with a WebSocket client."

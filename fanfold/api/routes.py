@@ -411,7 +411,7 @@ EVENTS: Final = Route(
     "(`Last-Event-ID`), and is told only what is newer. Without it, or where it means nothing any more, the whole state is told. "
     "A comment comes where nothing else does. `retry` says when to come back.",
     query=questions.OfEvents,
-    refused=("stopping", "too_many_connections"),
+    refused=("prefix_refused", "stopping", "too_many_connections"),
 )
 """The gateway's own, like the stream."""
 

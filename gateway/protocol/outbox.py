@@ -21,18 +21,18 @@ class UnsentTopic(Protocol):
         ...
 
 
-class OpenedUnder(Protocol):
-    """A prefix of the client, with which accounts have been found that it has not been told the numbers of."""
+class Names(Protocol):
+    """What names accounts outside an answer: a prefix with which some were found, an account that is there no more."""
 
-    def encode_opened(self) -> list[bytes]:
-        """The frames that name them."""
+    def encode_acks(self) -> list[bytes]:
+        """The frames that do."""
         ...
 
 
 class Outbox:
     """Everything that waits leaves in one `take`: one write per client per flush."""
 
-    __slots__ = ("_answers", "_begun", "_opened", "_phases", "_resting", "_topics", "_waiting", "held", "paced", "told")
+    __slots__ = ("_answers", "_begun", "_names", "_phases", "_resting", "_topics", "_waiting", "held", "paced", "told")
 
     def __init__(self) -> None:
         self._answers: list[bytes] = []
@@ -44,7 +44,7 @@ class Outbox:
         """None until the client's first: most clients never ask for phases."""
         self._topics: dict[UnsentTopic, None] | None = None
         """Likewise."""
-        self._opened: dict[OpenedUnder, None] | None = None
+        self._names: dict[Names, None] | None = None
         """Likewise."""
         self.held = False
         """Whether all but answers waits: what commands under way cause must not come before their answers."""
@@ -55,14 +55,14 @@ class Outbox:
 
     def __bool__(self) -> bool:
         return bool(self._answers) or (
-            not self.held and bool(self._waiting or self._phases or self._topics or self._opened)
+            not self.held and bool(self._waiting or self._phases or self._topics or self._names)
         )
 
     @property
     def empty(self) -> bool:
         """Whether nothing waits at all, held or not."""
         rests = any(pace.balances or pace.phases for pace in self._resting or ())
-        return not (self._answers or self._waiting or self._phases or self._topics or self._opened or rests)
+        return not (self._answers or self._waiting or self._phases or self._topics or self._names or rests)
 
     @property
     def waiting(self) -> int:
@@ -98,11 +98,11 @@ class Outbox:
             pace.balances.pop(subscription, None)
             pace.phases.pop(subscription, None)
 
-    def put_opened(self, prefix: OpenedUnder) -> None:
-        """Name what was found with the prefix, before its first item."""
-        if self._opened is None:
-            self._opened = {}
-        self._opened[prefix] = None
+    def put_acks(self, prefix: Names) -> None:
+        """Name what it names, before the next item of any of that."""
+        if self._names is None:
+            self._names = {}
+        self._names[prefix] = None
 
     def put_topic(self, subscription: UnsentTopic) -> None:
         """Send the newest answer of the topic at the next flush, whatever it is by then."""
@@ -123,9 +123,9 @@ class Outbox:
         self.told = True
         if self.held:
             return frames, 0
-        if self._opened:
-            opened, self._opened = self._opened, None
-            frames += [frame for prefix in opened for frame in prefix.encode_opened()]
+        if self._names:
+            opened, self._names = self._names, None
+            frames += [frame for prefix in opened for frame in prefix.encode_acks()]
         if self.paced:
             self._rest()
         count = len(self._waiting)
@@ -149,7 +149,7 @@ class Outbox:
             or self.held
             or self.paced
             or self._answers
-            or self._opened
+            or self._names
             or self._phases
             or self._topics
         ):

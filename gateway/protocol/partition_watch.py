@@ -17,51 +17,25 @@ Source: Centrifugo's recovery (buffer the live messages, read, merge by offset).
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
-from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
+from gateway.protocol.cursor import Cursor, Verdict, judge
 from gateway.protocol.interest import Interest
 from gateway.protocol.messages import Item
-from gateway.protocol.prefixes import Prefixes, PrefixSubscription
+from gateway.protocol.prefixes.prefix_subscription import PrefixSubscription
+from gateway.protocol.prefixes.prefixes_of_partition import Prefixes
 from gateway.protocol.row_items import items_of
+from gateway.protocol.waits_for_feed import WaitsForFeed
 from read_side.contract.phases import PhaseRows
 from read_side.contract.rows import AccountRows
 
 if TYPE_CHECKING:
     from gateway.protocol.subscription import Subscription, Watcher
     from read_side.contract.feed import FeedBatch
-
-
-@dataclass(frozen=True, slots=True)
-class Cursor:
-    """How far the feed was heard without a gap."""
-
-    generation: int
-    boot: str
-    heard: int
-
-
-class Verdict(Enum):
-    NEXT = "next"
-    SEEN = "seen"
-    BROKEN = "broken"
-
-
-def judge(cursor: Cursor | None, batch: FeedBatch) -> Verdict:
-    """Whether a batch continues what was seen. Overlap is fine: rows are states at `upto`, not changes."""
-    if (
-        cursor is None
-        or (cursor.generation, cursor.boot) != (batch.generation, batch.boot)
-        or batch.after > cursor.heard
-    ):
-        return Verdict.BROKEN
-    return Verdict.SEEN if batch.upto <= cursor.heard else Verdict.NEXT
 
 
 @dataclass(eq=False, slots=True)
@@ -76,15 +50,6 @@ class Read:
     @property
     def accounts(self) -> list[str]:
         return list(dict.fromkeys(subscription.account for subscription in self.subscriptions))
-
-
-@dataclass(slots=True)
-class _Held:
-    """Subscriptions that are read and wait for the feed, all due at one position."""
-
-    finished_at_ms: int
-    subscriptions: list[Subscription]
-    let_go: bool = False
 
 
 class PartitionWatch:
@@ -104,16 +69,15 @@ class PartitionWatch:
         """The accounts of whose transfers somebody wants to know, by the keys that the feed knows them by."""
         self.interest = Interest(self._watched, self._by_key)
         """What the feed may be asked for: whatever else changed need not come here."""
-        self._held: list[tuple[int, int, _Held]] = []
-        """By the position that they are due at, a heap: 20,000 may subscribe at once. `_by_age` has the same by their age."""
-        self._by_age: deque[_Held] = deque()
-        self._finished = 0
+        self._waiting = WaitsForFeed()
         self._furthest_heard = -1
         self.history: str | None = None
         """Of the log that what was told is from; None while it is not known."""
         self._repairing_since_ms: int | None = None
         self.offered_us: int | None = None
         """The block's time of the oldest change that the last batch had for anybody; None where it had none."""
+        self.prefix_rows = 0
+        """Rows of the last batch that nobody watches, and that are here because somebody watches a prefix."""
         self.conflated = 0
         """Balances that were replaced by newer ones before their client had taken them."""
 
@@ -178,7 +142,7 @@ class PartitionWatch:
     def take(self, batch: FeedBatch) -> Verdict:
         """One batch of the feed. BROKEN: a repair is due, see `begin_repair`."""
         verdict = judge(self.cursor, batch)
-        self.offered_us = None
+        self.offered_us, self.prefix_rows = None, 0
         if verdict is not Verdict.SEEN:
             self.cursor = Cursor(batch.generation, batch.boot, batch.upto)
             # A projector that starts again may be some blocks back; clients have seen the later ones, so no read asks for less.
@@ -187,6 +151,8 @@ class PartitionWatch:
                 self._break()
             if self.prefixes:
                 self._open(batch.rows)
+            if self.interest.everything:
+                self.prefix_rows = len(batch.rows.accounts)
             if self._watched:
                 self._offer(batch.rows)
                 self._offer_phases(batch.phases)
@@ -204,10 +170,16 @@ class PartitionWatch:
         return Read(everyone, self.asked_at_least, self.breaks, repair=True)
 
     def finish(
-        self, read: Read, items: Mapping[str, Item], reached: int, now_ms: int, history: str | None = None
+        self,
+        read: Read,
+        items: Mapping[str, Item],
+        reached: int,
+        now_ms: int,
+        history: str | None = None,
+        undecided: Collection[str] = (),
     ) -> None:
         """The rows of a read, as they are at `reached` or later (accounts that do not exist are left out), of this history of the
-        log; None where that is not known.
+        log; None where that is not known. undecided: of those left out, the ones that may exist.
 
         Acknowledge the subscriptions before: what is not acknowledged is not released. A repair during which the feed broke
         again, or that found another history, leaves `repairing` set: begin another one.
@@ -217,7 +189,9 @@ class PartitionWatch:
         for subscription in read.subscriptions:
             found = items.get(subscription.account)
             subscription.found()
-            if found is not None and subscription.open:
+            if found is None:
+                subscription.miss("view_rebuilding" if subscription.account in undecided else "account_not_found")
+            elif subscription.open:
                 subscription.offer(found)
                 if subscription.live:
                     self._touched[subscription.session] = None
@@ -228,7 +202,7 @@ class PartitionWatch:
         if read.repair:
             self.repairing = False
             waiting += self._since(read, reached)
-        self._await_feed(waiting, now_ms)
+        self._waiting.add(waiting, now_ms)
         self._release()
 
     def _found_another_history(self, read: Read, reached: int, history: str | None) -> bool:
@@ -249,7 +223,7 @@ class PartitionWatch:
             return False
         for watchers in self._watched.values():
             for subscription in watchers:
-                subscription.begin_again()
+                subscription.begin_again(self.history)
         return True
 
     def _since(self, repair: Read, reached: int) -> list[Subscription]:
@@ -267,19 +241,8 @@ class PartitionWatch:
 
     def stay(self, subscriptions: Iterable[Subscription], now_ms: int) -> None:
         """A request that named these was not read; what was granted of them before goes on: nothing was read, nothing is due."""
-        self._await_feed([each for each in subscriptions if each.open and each.read and not each.unanswered], now_ms)
+        self._waiting.add([each for each in subscriptions if each.open and each.read and not each.unanswered], now_ms)
         self._release()
-
-    def _await_feed(self, subscriptions: Iterable[Subscription], now_ms: int) -> None:
-        """Each at its own position: another read of the same subscription may be due later, and may be let go before."""
-        by_due: dict[int, list[Subscription]] = {}
-        for subscription in subscriptions:
-            by_due.setdefault(subscription.due, []).append(subscription)
-        for due, share in by_due.items():
-            held = _Held(now_ms, share)
-            self._finished += 1
-            heappush(self._held, (due, self._finished, held))
-            self._by_age.append(held)
 
     def repairing_ms(self, now_ms: int) -> int:
         """How long a repair has been looked at without an end: meanwhile nobody knows whether what was sent is the newest."""
@@ -299,13 +262,7 @@ class PartitionWatch:
                 self._let_go(subscription for watchers in self._watched.values() for subscription in watchers)
             return
         self._repairing_since_ms = None
-        while self._by_age and (self._by_age[0].let_go or now_ms - self._by_age[0].finished_at_ms >= self._cut_wait_ms):
-            held = self._by_age.popleft()
-            if not held.let_go:
-                held.let_go = True
-                self._let_go(held.subscriptions)
-        if not self._by_age:
-            self._held.clear()
+        self._let_go(self._waiting.overdue(now_ms - self._cut_wait_ms))
 
     def _let_go(self, subscriptions: Iterable[Subscription]) -> None:
         for subscription in subscriptions:
@@ -346,6 +303,7 @@ class PartitionWatch:
         accounts = rows.accounts
         wanted = [i for i, account in enumerate(accounts) if account in watched]
         self.offered_us = int(rows.at_us[wanted].min())
+        self.prefix_rows -= len(wanted) if self.prefix_rows else 0
         conflated, touched = 0, self._touched
         for i, state in zip(wanted, items_of(rows, wanted), strict=True):
             version = state.version
@@ -366,17 +324,8 @@ class PartitionWatch:
 
     def _release(self) -> None:
         """Nothing is let go during a repair: then the partition's accounts are not known at one position."""
-        if self.repairing or not self._held:
-            return
-        position = -1 if self.cursor is None else self.cursor.heard
-        while self._held and (self._held[0][0] <= position or self._held[0][2].let_go):
-            _, _, held = heappop(self._held)
-            if not held.let_go:
-                held.let_go = True
-                # A later read of the same subscription may be due later: that one releases it then.
-                self._let_go(subscription for subscription in held.subscriptions if subscription.due <= position)
-        while self._by_age and self._by_age[0].let_go:
-            self._by_age.popleft()
+        if self._waiting.held and not self.repairing:
+            self._let_go(self._waiting.reached(-1 if self.cursor is None else self.cursor.heard))
 
 
 def _key(account: str) -> bytes:

@@ -17,7 +17,15 @@ from collections.abc import Iterable, Mapping
 from enum import Enum, auto
 from typing import Final, Protocol
 
-from gateway.protocol.messages import Item, balance_frame, balances_frame, transfer_frame, transfers_missed_frame
+from gateway.protocol.messages import (
+    Acknowledged,
+    Item,
+    ack_frame,
+    balance_frame,
+    balances_frame,
+    transfer_frame,
+    transfers_missed_frame,
+)
 from gateway.protocol.outbox import Outbox, text_frame
 from gateway.protocol.pace import Pace
 
@@ -131,12 +139,15 @@ class Subscription:
     read: whether its state was ever read here (that there is no such account, too).
     asked_alone, alone: requests by its own name that are not answered; whether one was granted and not taken back since. Else it
     is there for a prefix.
+    gone: None, but where what the client was told is of another history of the log than this one (`history`): "" until the
+    account is looked for there, and if there is none the code to be told, in an ack of `id`: the last request that was granted.
     transfers: whether phases of its transfers are kept for the client; phases: those unsent, None for none.
     """
 
     __slots__ = (
-        "account", "alone", "asked_alone", "due", "first", "granted", "missed", "newest", "number", "pace", "partition", "phases",
-        "read", "sent", "session", "shown", "stage", "transfers", "unanswered", "unsent",
+        "account", "alone", "asked_alone", "due", "first", "gone", "granted", "history", "id", "missed", "newest",
+        "number", "pace", "partition", "phases", "read", "sent", "session", "shown", "stage", "transfers", "unanswered",
+        "unsent",
     )  # fmt: skip
 
     def __init__(self, session: Watcher, account: str, number: int, shown: str | None = None) -> None:
@@ -154,6 +165,9 @@ class Subscription:
         self.first = True
         self.asked_alone = 0
         self.alone = False
+        self.gone: str | None = None
+        self.history: str | None = None
+        self.id = 0
         self.unanswered = 0
         self.read = False
         self.granted: bool | None = None
@@ -182,12 +196,13 @@ class Subscription:
         self.transfers = self.transfers or transfers
         self._move(Event.NAMED)
 
-    def grant(self, since: int | None, transfers: bool, read: bool = True, pace: Pace | None = None) -> None:
+    def grant(self, id: int, since: int | None, transfers: bool, read: bool = True, pace: Pace | None = None) -> None:
         """A request is acknowledged: its state is sent again, though never below what the client has.
 
         read: whether there is a state to be sent; what was read for another request counts, too.
         What is unsent may be what another request waits for: that is sent, though the `since` of this one has it.
         """
+        self.id, self.gone = id, None  # what is held of it is told by the ack
         has = -1 if since is None else since
         if self.unsent is not None and self.unsent.version >= (has + 1 if self.granted is None else has):
             self.newest = self.unsent.version
@@ -217,6 +232,8 @@ class Subscription:
         """The feed has reached what was read of it."""
         was_live = self.live
         self._move(Event.REACHED)
+        if self.live and self.gone:
+            self.session.outbox.put_acks(self)
         if self.live and not was_live:
             if self.unsent is not None:
                 self.session.outbox.put(self)
@@ -250,17 +267,34 @@ class Subscription:
         newest, stage = self.newest, self.stage
         if item.version > newest or (item.version == newest and stage is _NAMED and self.granted is not None):
             self.newest = item.version
-            self.unsent = item
+            self.unsent, self.gone = item, None
             if stage is _LIVE:
                 self.session.outbox.put(self)
 
-    def begin_again(self) -> None:
-        """What was told is of another history of the log: whatever version is found next is told, and said to be a state."""
+    def begin_again(self, history: str | None) -> None:
+        """What was told is of another history of the log than this one: whatever version is found next is told, and said to be a
+        state; where none is, that is told."""
         self.session.outbox.withdraw(self)
+        self.history = history
+        if self.gone is None and self.newest >= 0:
+            self.gone = ""
         self.newest = self.sent = self.due = -1
         self.unsent, self.first = None, True
         if self.live and (self.phases or self.missed):
             self.session.outbox.put_phases(self)
+
+    def miss(self, code: str) -> None:
+        """It was read, and there is none; code: whether it is known that there is none."""
+        if self.gone is not None:
+            self.gone = code
+
+    def encode_acks(self) -> list[bytes]:
+        """That there is no such account any more, unless one has been found since."""
+        if not (self.live and self.gone):
+            return []
+        row = Acknowledged(self.shown, self.number, None, self.gone, self.history)
+        self.gone = None
+        return [ack_frame(self.id, [row])]
 
     def offer_phase(self, transfer: bytes, phase: str) -> None:
         """A transfer of this account has gone to a phase; the newest replaces what is unsent."""

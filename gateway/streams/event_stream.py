@@ -27,13 +27,14 @@ from gateway.metrics import Metrics
 from gateway.protocol.lifetime import Limits, bye_frame
 from gateway.protocol.partition_watch import PartitionWatch
 from gateway.protocol.resume import Question
-from gateway.protocol.session import Session, Watch, WatchPrefix
+from gateway.protocol.session import Session
+from gateway.protocol.wishes import Watch, WatchPrefix
 from gateway.proxy.asgi import Receive, Scope, Send
 from gateway.streams.handshake import NOT_ASKED, ticket_in
 from gateway.streams.hub import Hub
 from gateway.streams.stream_places import StreamPlaces
+from gateway.streams.stream_terms import StreamTerms
 from gateway.streams.waiting_request import WaitingRequest
-from gateway.streams.websocket_server import StreamTerms
 from write_side.contract.words.atoms import partition_of
 
 if TYPE_CHECKING:
@@ -82,15 +83,18 @@ class EventStream:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._door is None or self._let_in is None:
-            return await self._serve(Session(EVENT_ACCOUNTS_MAX, self._hub.topics), scope, receive, send)
+            return await self._serve(self._session(None), scope, receive, send)
         ticket = ticket_in(scope["query_string"])
         by_ticket = None if ticket is None else partial(self._door.tickets.who, ticket)
         let_in = await self._let_in(scope, receive, send, by_ticket)
         if let_in is None:
             return None
-        session = Session(EVENT_ACCOUNTS_MAX, self._hub.topics, hide=self._door.hide)
+        session = self._session(self._door.hide)
         session.admit(let_in.principal, None)
         return await self._serve(session, scope, let_in.receive, let_in.send)
+
+    def _session(self, hide: Callable[[str], str] | None) -> Session:
+        return Session(EVENT_ACCOUNTS_MAX, self._hub.topics, None, hide, self._terms.prefix_watchers)
 
     async def _serve(self, session: Session, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -99,7 +103,10 @@ class EventStream:
                 raise Malformed("parameter_malformed", "ticket", NOT_ASKED)
         except Malformed as refusal:
             return await send_answer(send, malformed(refusal))
-        if (refused := self._refused()) is not None:
+        refused = self._refused()
+        if refused is None and wanted.prefix is not None and not session.may_watch_prefixes:
+            refused = "prefix_refused"
+        if refused is not None:
             self._metrics.refused_with(refused)
             return await send_answer(send, problem(refused))
         try:

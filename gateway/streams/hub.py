@@ -6,7 +6,7 @@ The rules are in `protocol/partition_watch.py` and `protocol/session.py`; here a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, Final, Protocol, TypeVar
 
 import structlog
@@ -14,19 +14,20 @@ from prometheus_client import Gauge
 
 from fanfold.api.retry import InARow, Waits
 from gateway.metrics import Metrics
+from gateway.protocol.cursor import Verdict
 from gateway.protocol.pace import Pace
-from gateway.protocol.partition_watch import PartitionWatch, Verdict
-from gateway.protocol.session import Session, Unwatch, Watch, WatchPrefix
-from gateway.protocol.subscription import Subscription, Watcher
+from gateway.protocol.partition_watch import PartitionWatch
+from gateway.protocol.session import Session
 from gateway.protocol.topics import TopicBoard
+from gateway.protocol.wishes import Unwatch, Watch, WatchPrefix
 from gateway.streams.account_names import AccountNames
+from gateway.streams.audience import Audience, Stream
 from gateway.streams.balance_source import BalanceSource
-from gateway.streams.lifetimes import GivesUp, Lifetimes, given_up
+from gateway.streams.lifetimes import Lifetimes, given_up
 from gateway.streams.prefix_lists import PrefixLists
 from gateway.streams.subscribes import Reading, Subscribes, read_all
 from read_side.contract.feed import Feed, FeedBatch
 from read_side.contract.topics import TopicFeed
-from write_side.contract.words.atoms import partition_of
 
 FLUSHES_AT_ONCE: Final = 128
 """Streams flushed before other work gets a turn: about a millisecond."""
@@ -43,16 +44,6 @@ TICK_MS: Final = 250
 T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
-
-
-class Stream(GivesUp, Protocol):
-    """What the hub needs of a connection."""
-
-    session: Session
-
-    def flush(self) -> None:
-        """Write what waits in the session's outbox, or do nothing while the client does not read."""
-        ...
 
 
 class Pushes(Protocol):
@@ -84,9 +75,8 @@ class Hub:
     ) -> None:
         self.lifetimes = lifetimes
         self._pushes = pushes
-        self.partitions: list[PartitionWatch] = []
-        self.silent: frozenset[int] = frozenset()
-        """Partitions whose feed is silent, or whose losses cannot be read: what clients see of them may be old; they are told."""
+        self.audience = Audience()
+        self.partitions = self.audience.partitions
         self._feed = feed
         self._balances = balances
         self._metrics = metrics
@@ -96,40 +86,28 @@ class Hub:
         """The block's time of the oldest change that has not been flushed."""
         self._cut_wait_ms = cut_wait_ms
         self._feed_silence_ms = feed_silence_ms
-        self._touched: dict[Watcher, None] = {}
+        self._touched = self.audience.touched
         self.topics = TopicBoard(self._touched)
         self._topic_feed = topic_feed
         if topic_feed is None:
             self.topics.known = True  # there are none
-        self._streams: dict[Watcher, Stream] = {}
+        self._streams = self.audience.streams
         self._heard_at_ms: list[int] = []
         self._gauges: list[tuple[Gauge, Gauge]] = []
-        self._wake = asyncio.Event()
+        self._wake = self.audience.wake
         self._tasks: set[asyncio.Task[None]] = set()
-        self.subscribes = Subscribes(
-            balances, now_ms, snapshot_wait_ms, self._spawn, self._tell_status, self._wake_up, self.unwatch
-        )
-        self._prefixes = PrefixLists(
-            names,
-            self.subscribes,
-            snapshot_wait_ms,
-            self._spawn,
-            self._readings,
-            lambda: self.partitions,
-            self._by_partition,
-            self._tell_status,
-            self._wake_up,
-            self.unwatch,
-        )
+        self.subscribes = Subscribes(balances, self.audience, self._spawn, now_ms, snapshot_wait_ms)
+        self._prefixes = PrefixLists(names, self.subscribes, self.audience, self._spawn, snapshot_wait_ms)
         metrics.connections.set_function(lambda: len(self._streams))
         metrics.topic_subscriptions.set_function(lambda: self.topics.watched)
+        metrics.prefix_subscriptions.set_function(lambda: sum(len(session.prefixes) for session in self._streams))
         metrics.subscriptions.set_function(lambda: sum(len(session.by_number) for session in self._streams))
 
     # Life.
 
     def open(self, partitions: int) -> None:
         """Make a watch for each partition; before, `ready` is False."""
-        self.partitions = [PartitionWatch(p, self._touched, self._cut_wait_ms) for p in range(partitions)]
+        self.partitions[:] = [PartitionWatch(p, self._touched, self._cut_wait_ms) for p in range(partitions)]
         self._heard_at_ms = [self._now_ms()] * partitions
         silence, heard = self._metrics.feed_silence, self._metrics.heard
         # Found once: each tick finds them for every partition.
@@ -161,24 +139,29 @@ class Hub:
     # Streams.
 
     @property
+    def silent(self) -> frozenset[int]:
+        """Partitions of which clients are told that what they see may be old."""
+        return self.audience.silent
+
+    @property
     def streams(self) -> int:
         return len(self._streams)
 
     def join(self, stream: Stream) -> None:
-        self._streams[stream.session] = stream
-        self._tell(stream.session, in_silent=False)
+        self.audience.join(stream)
 
     def leave(self, stream: Stream) -> None:
-        self._streams.pop(stream.session, None)
-        self.unwatch(stream.session.end())
-        self._touched.pop(stream.session, None)  # last: who leaves a silent partition is touched once more
+        self.audience.leave(stream)
+
+    def unwatch(self, ended: Unwatch) -> None:
+        self.audience.unwatch(ended)
 
     def watch(self, session: Session, watch: Watch) -> None:
         """Serve a subscribe: register now, read, then acknowledge.
 
         Before this returns, because the client's next message may unsubscribe: whoever is registered after that stays for ever.
         """
-        self._spawn(self._serve(session, watch, self._readings(watch)))
+        self._spawn(self._serve(session, watch, self.subscribes.readings(watch)))
 
     def watch_prefix(self, session: Session, wish: WatchPrefix) -> None:
         """The same for every account with a prefix."""
@@ -191,10 +174,6 @@ class Hub:
         await self.subscribes.serve(session, watch, readings)
         self._prefixes.adopt(session)
 
-    def _readings(self, watch: Watch) -> list[Reading]:
-        shares = self._by_partition(watch.subscriptions)
-        return [Reading(self.partitions[p], self.partitions[p].register(share)) for p, share in shares.items()]
-
     def let_rest(self, session: Session) -> None:
         """Something was written to it: what has a pace is told again when that allows it."""
         for pace in session.outbox.rests_begun():
@@ -203,27 +182,7 @@ class Hub:
     def _go_on(self, session: Session, pace: Pace) -> None:
         session.outbox.go_on(pace)
         if session.outbox:
-            self._wake_up(session)
-
-    def unwatch(self, ended: Unwatch) -> None:
-        subscriptions = ended.subscriptions
-        sessions: dict[Watcher, None] = dict.fromkeys(each.session for each in subscriptions)
-        sessions |= dict.fromkeys(each.session for each in ended.prefixes)
-        for partition, share in self._by_partition(subscriptions).items():
-            self.partitions[partition].forget(share)
-        for prefix in ended.prefixes:
-            for watch in self.partitions:
-                watch.forget_prefix(prefix)
-        for session in sessions:
-            self._tell(session, self._in_silent(session))
-
-    def _tell_status(self, session: Session) -> None:
-        self._tell(session, self._in_silent(session))
-
-    def _wake_up(self, session: Session) -> None:
-        if session in self._streams:
-            self._touched[session] = None
-            self._wake.set()
+            self.audience.wake_up(session)
 
     # Reads.
 
@@ -231,7 +190,7 @@ class Hub:
         while (read := partition.begin_repair()) is not None:
             self._metrics.repairs.inc()
             found = await read_all(self._balances, partition, read, lambda _: None)
-            partition.finish(read, found.items, found.reached, self._now_ms(), found.history)
+            partition.finish(read, found.items, found.reached, self._now_ms(), found.history, found.undecided)
             self._wake.set()
 
     # The feed.
@@ -248,6 +207,8 @@ class Hub:
             if (at_us := partition.offered_us) is not None:
                 self._offered_us = at_us if self._offered_us is None else min(self._offered_us, at_us)
                 self._metrics.conflated.inc(partition.conflated - conflated)
+            if partition.prefix_rows:
+                self._metrics.prefix_rows.inc(partition.prefix_rows)
             if self._pushes is not None and verdict is not Verdict.BROKEN:
                 self._pushes.heard(batch, is_watched=partition.offered_us is not None)
             self._metrics.batches.labels(verdict.value).inc()
@@ -329,40 +290,12 @@ class Hub:
             if now_ms - heard_at_ms >= self._feed_silence_ms
             or partition.repairing_ms(now_ms) > self._feed_silence_ms
             # Who was told that it is old hears that it is live once what was lost has been read.
-            or (partition.repairing and partition.partition in self.silent)
+            or (partition.repairing and partition.partition in self.audience.silent)
         )
-        if silent != self.silent:
-            self.silent = silent
-            in_silent = frozenset[Watcher]().union(*(self.partitions[p].sessions() for p in silent))
-            for session in self._streams:
-                self._tell(session, session in in_silent)
+        self.audience.are_silent(silent)
         self.lifetimes.tick(self.partitions)
         if self._touched:
             self._wake.set()
-
-    def _in_silent(self, session: Watcher) -> bool:
-        """Whether it was told something of an account of a silent partition."""
-        told = (each for each in session.by_number.values() if each.read) if self.silent else ()
-        if self.silent and any(each.acknowledged for each in session.prefixes.values()):
-            return True  # what opens there would not be told
-        return not self.silent.isdisjoint(self._by_partition(told))
-
-    def _tell(self, session: Watcher, in_silent: bool) -> None:
-        """Say whether what it shows may be old, if that has changed; to who watches nothing, when every partition is silent."""
-        if session not in self._streams:
-            return  # it has left: nothing is kept for it
-        live = not in_silent and (not self.silent or len(self.silent) < len(self.partitions))
-        if session.live is not live:
-            session.tell_status(live)
-            self._touched[session] = None
-            self._wake.set()
-
-    def _by_partition(self, subscriptions: Iterable[Subscription]) -> dict[int, list[Subscription]]:
-        shares: dict[int, list[Subscription]] = {}
-        for subscription in subscriptions:
-            partition = partition_of(subscription.account, len(self.partitions)) if len(self.partitions) > 1 else 0
-            shares.setdefault(partition, []).append(subscription)
-        return shares
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

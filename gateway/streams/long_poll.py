@@ -22,7 +22,8 @@ from fanfold.doors.query_names import naming
 from fanfold.doors.request import named_by_path, read_query
 from gateway.limits.addresses import address_key
 from gateway.metrics import Metrics
-from gateway.protocol.session import Session, Watch
+from gateway.protocol.session import Session
+from gateway.protocol.wishes import Watch
 from gateway.proxy.asgi import App, Receive, Scope, Send, said_again
 from gateway.streams.hub import Hub
 from gateway.streams.stream_places import StreamPlaces

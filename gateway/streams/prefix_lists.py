@@ -1,54 +1,39 @@
 """How a subscribe to a prefix is served, and how what opened while a feed was broken is found: lists, one task a partition.
 
-What may be said of it `protocol/prefixes.py` and `protocol/session.py` know; here are only tasks, waits and retries.
+What may be said of it `protocol/prefixes/` knows; here are only tasks, waits and retries.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from fanfold.api.retry import retry
 from gateway.protocol.partition_watch import PartitionWatch
-from gateway.protocol.prefixes import PrefixSubscription
-from gateway.protocol.session import Session, Unwatch, Watch
-from gateway.protocol.subscription import Subscription
+from gateway.protocol.prefixes.prefix_subscription import PrefixSubscription
+from gateway.protocol.session import Session
+from gateway.protocol.wishes import Unwatch
 from gateway.streams.account_names import AccountNames
-from gateway.streams.subscribes import READ_WAIT_MS, WAITS, Reading, Subscribes, tell_failure
+from gateway.streams.audience import Audience
+from gateway.streams.subscribes import READ_WAIT_MS, WAITS, Spawn, Subscribes, tell_failure
 
 LISTS_AT_ONCE: Final = 16
 """Of all partitions together: who reads balances meanwhile finds room."""
 
 
 class PrefixLists:
-    """Those of one hub. readings: registers the accounts of a subscribe; the other arguments as `Subscribes` has them."""
+    """Those of one hub. spawn: as `Subscribes` has it."""
 
     def __init__(
-        self,
-        names: AccountNames,
-        subscribes: Subscribes,
-        snapshot_wait_ms: int,
-        spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
-        readings: Callable[[Watch], list[Reading]],
-        partitions: Callable[[], Sequence[PartitionWatch]],
-        by_partition: Callable[[Iterable[Subscription]], dict[int, list[Subscription]]],
-        tell_status: Callable[[Session], None],
-        wake_up: Callable[[Session], None],
-        unwatch: Callable[[Unwatch], None],
+        self, names: AccountNames, subscribes: Subscribes, audience: Audience, spawn: Spawn, snapshot_wait_ms: int
     ) -> None:
         self._names = names
         self._subscribes = subscribes
-        self._snapshot_wait_ms = snapshot_wait_ms
+        self._audience = audience
         self._spawn = spawn
-        self._readings = readings
-        self._partitions = partitions
-        self._by_partition = by_partition
-        self._tell_status = tell_status
-        self._wake_up = wake_up
-        self._unwatch = unwatch
+        self._snapshot_wait_ms = snapshot_wait_ms
         self._listing: set[int] = set()
         """Partitions that have a task."""
         self._at_once = asyncio.Semaphore(LISTS_AT_ONCE)
@@ -58,7 +43,7 @@ class PrefixLists:
     async def serve(self, session: Session, prefix: PrefixSubscription) -> None:
         """List it everywhere, then serve what was found as a subscribe to those accounts. Where a partition cannot be listed in
         time, the rest is served, and the client told that it is not complete."""
-        partitions = self._partitions()
+        partitions = self._audience.partitions
         listed = self._listed[prefix] = asyncio.Event()
         for partition in partitions:
             self.list_again(partition)
@@ -68,27 +53,27 @@ class PrefixLists:
         del self._listed[prefix]
         if len(prefix.unlisted) == len(partitions):
             detail = "The accounts could not be listed in time. Nothing of this request is subscribed; subscribe again."
-            self._unwatch(session.refuse_prefix(prefix, "upstream_unavailable", detail))
+            self._audience.unwatch(session.refuse_prefix(prefix, "upstream_unavailable", detail))
         else:
             wish = session.snapshot(prefix)
             if isinstance(wish, Unwatch):
-                self._unwatch(wish)
+                self._audience.unwatch(wish)
             else:
-                await self._subscribes.serve(session, wish, self._readings(wish))
+                await self._subscribes.serve(session, wish, self._subscribes.readings(wish))
         self.adopt(session)
         # Of partitions that have none of its accounts, too: what opens there would not be told.
-        self._tell_status(session)
-        self._wake_up(session)
+        self._audience.tell_status(session)
+        self._audience.wake_up(session)
 
     def adopt(self, session: Session) -> None:
         """Serve what has been found with acknowledged prefixes of this client and has no subscription."""
         for prefix in session.prefixes.values():
             if prefix.acknowledged:
-                for partition, found in self._by_partition(session.adopt(prefix)).items():
-                    self._subscribes.serve_found(session, prefix, self._partitions()[partition], found)
+                for partition, found in self._audience.by_partition(session.adopt(prefix)).items():
+                    self._subscribes.serve_found(session, prefix, self._audience.partitions[partition], found)
                 prefix.look()
         if session.outbox:
-            self._wake_up(session)
+            self._audience.wake_up(session)
 
     def list_again(self, partition: PartitionWatch) -> None:
         """Find what opened there. Safe to call again."""

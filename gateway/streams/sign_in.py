@@ -22,8 +22,9 @@ from gateway.identity.owners import NotLookedUp, Owners
 from gateway.identity.tickets import Tickets
 from gateway.identity.tokens import KeyUnknown, TokenRefused
 from gateway.limits.addresses import NOBODY
-from gateway.protocol.session import Close, Session, Whose, Wish
-from gateway.protocol.session import SignIn as Presented
+from gateway.protocol.session import Session
+from gateway.protocol.wishes import Close, Whose, Wish
+from gateway.protocol.wishes import SignIn as Presented
 from gateway.streams.handshake import Refusal
 from gateway.streams.lifetimes import GivesUp, given_up
 from gateway.streams.stream_rates import StreamRates

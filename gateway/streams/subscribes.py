@@ -18,9 +18,11 @@ from fanfold.api.frames import ACCOUNTS_PER_MESSAGE_MAX
 from fanfold.api.retry import Waits, retry
 from gateway.protocol.messages import Item
 from gateway.protocol.partition_watch import PartitionWatch, Read
-from gateway.protocol.prefixes import PrefixSubscription
-from gateway.protocol.session import Session, Unwatch, Watch
+from gateway.protocol.prefixes.prefix_subscription import PrefixSubscription
+from gateway.protocol.session import Session
 from gateway.protocol.subscription import Subscription
+from gateway.protocol.wishes import Watch
+from gateway.streams.audience import Audience
 from gateway.streams.balance_source import BalanceSource, BalancesUnavailable, Found
 
 WAITS: Final = Waits(0.05, 2.0)
@@ -31,6 +33,8 @@ READ_WAIT_MS: Final = 2_000
 
 WITH_A_REASON: Final = frozenset({"partition_unavailable", "partition_elsewhere"})
 """What will not pass while a client waits for its ack: the others of its accounts need not wait for it."""
+
+Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 
 _log = structlog.get_logger(__name__)
 
@@ -69,28 +73,29 @@ class Reading:
 
 
 class Subscribes:
-    """Those of one hub. spawn: starts a task that ends with the hub; tell_status: says whether a client's balances may be old;
-    wake_up: a client has something to be flushed; unwatch: nobody is fed by these any more."""
+    """Those of one hub. spawn: starts a task that ends with the hub."""
 
     def __init__(
         self,
         balances: BalanceSource,
+        audience: Audience,
+        spawn: Spawn,
         now_ms: Callable[[], int],
         snapshot_wait_ms: int,
-        spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
-        tell_status: Callable[[Session], None],
-        wake_up: Callable[[Session], None],
-        unwatch: Callable[[Unwatch], None],
     ) -> None:
         self.not_read: dict[int, list[_NotRead]] = {}
         """What waits for a partition to be readable; one task a partition reads for all, however many clients wait there."""
         self._balances = balances
+        self._audience = audience
+        self._spawn = spawn
         self._now_ms = now_ms
         self._snapshot_wait_ms = snapshot_wait_ms
-        self._spawn = spawn
-        self._tell_status = tell_status
-        self._wake_up = wake_up
-        self._unwatch = unwatch
+
+    def readings(self, watch: Watch) -> list[Reading]:
+        """Its accounts are fed from now on."""
+        partitions = self._audience.partitions
+        shares = self._audience.by_partition(watch.subscriptions)
+        return [Reading(partitions[p], partitions[p].register(share)) for p, share in shares.items()]
 
     async def serve(self, session: Session, watch: Watch, readings: list[Reading]) -> None:
         """Each partition's share for itself: what can be read is served, what cannot is named, and served once it can."""
@@ -105,13 +110,13 @@ class Subscribes:
         unread = [each for each in readings if each.found is None]
         if readings and len(unread) == len(readings) and not any(each.has_reason for each in unread):
             detail = "The balances could not be read in time. Nothing of this request is subscribed; subscribe again."
-            self._unwatch(session.refuse(watch, "upstream_unavailable", detail))
+            self._audience.unwatch(session.refuse(watch, "upstream_unavailable", detail))
         else:
             self._acknowledge(session, watch, readings, unread)
         for each in unread:
             # What was granted to another request goes on: of this one nothing was read, and nothing is due.
             each.partition.stay(each.read.subscriptions, self._now_ms())
-        self._wake_up(session)
+        self._audience.wake_up(session)
 
     def _acknowledge(self, session: Session, watch: Watch, readings: list[Reading], unread: list[Reading]) -> None:
         versions: dict[str, int] = {}
@@ -124,13 +129,18 @@ class Subscribes:
                 histories |= _histories(each.read, each.found)
                 for subscription in each.read.subscriptions:
                     subscription.found()
-        self._tell_status(session)  # before the ack
+        self._audience.tell_status(session)  # before the ack
         codes = {name: each.code for each in unread for name in each.read.accounts}
         session.acknowledge(watch, versions, undecided, codes, histories)
         for each in readings:
             if each.found is not None:
                 each.partition.finish(
-                    each.read, each.found.items, each.found.reached, self._now_ms(), each.found.history
+                    each.read,
+                    each.found.items,
+                    each.found.reached,
+                    self._now_ms(),
+                    each.found.history,
+                    each.found.undecided,
                 )
         for each in unread:
             self._serve_later(each.partition, _NotRead(session, watch.id, each.read.subscriptions, watch.prefix))
@@ -179,12 +189,13 @@ class Subscribes:
         for subscription in silent:
             subscription.found()
         for share in shares:
-            self._tell_status(share.session)
+            self._audience.tell_status(share.session)
             share.session.acknowledge_read(
                 share.id, share.subscriptions, versions, found.undecided, histories, share.prefix
             )
-            self._wake_up(share.session)
-        partition.finish(replace(read, subscriptions=silent), found.items, found.reached, self._now_ms(), found.history)
+            self._audience.wake_up(share.session)
+        shown = replace(read, subscriptions=silent)
+        partition.finish(shown, found.items, found.reached, self._now_ms(), found.history, found.undecided)
 
 
 async def read_all(

@@ -13,76 +13,38 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 import structlog
-from websockets.datastructures import Headers
 from websockets.frames import Frame, Opcode
-from websockets.http11 import Request, Response
+from websockets.http11 import Request
 from websockets.protocol import State
 
-from fanfold.api.close_codes import MEANINGS, CloseCode
-from fanfold.api.frames import ACCOUNTS_PER_MESSAGE_MAX, TOPICS_PER_MESSAGE_MAX
-from fanfold.api.malformed import Malformed
-from fanfold.api.questions import OfStream
-from fanfold.api.requests import BATCH_LINES_MAX
-from fanfold.api.routes import STREAM_PATH
-from fanfold.doors.request import read_query
-from gateway.arrivals.arrival import Arrival
-from gateway.arrivals.trace import Trace
-from gateway.limits.addresses import address_key
+from fanfold.api.close_codes import CloseCode
 from gateway.limits.rates import SECOND_NS, Meter, Quota
 from gateway.metrics import Metrics
-from gateway.protocol.lifetime import Limits, bye_frame
-from gateway.protocol.session import Close, Session, Unwatch, Watch, WatchPrefix, Whose, Wish
-from gateway.protocol.session import SignIn as Presented
+from gateway.protocol.lifetime import bye_frame
 from gateway.protocol.submits import Request as Commands
 from gateway.protocol.submits import Told
+from gateway.protocol.wishes import Close, Unwatch, Watch, WatchPrefix, Whose, Wish
+from gateway.protocol.wishes import SignIn as Presented
 from gateway.proxy.reverse_proxy import NEVER_SENT
+from gateway.streams.admitted_connection import AdmittedConnection
 from gateway.streams.client_frames import ClientFrames, Raw
-from gateway.streams.connection_bytes import bound_unsent, unacknowledged_bytes
-from gateway.streams.handshake import NOT_ASKED, Refusal, origin_allowed, refusal_response
+from gateway.streams.connection_bytes import bound_unsent
 from gateway.streams.hub import Hub
-from gateway.streams.judge import Judge
-from gateway.streams.stream_access import StreamAccess, refused_submit, submits_told
+from gateway.streams.stream_access import StreamAccess, submits_told
 from gateway.streams.stream_places import StreamPlaces
 from gateway.streams.stream_rates import StreamRates
+from gateway.streams.stream_terms import StreamTerms
 from gateway.streams.submit_tasks import SubmitTasks
 
 if TYPE_CHECKING:
-    from gateway.streams.sign_in import Door, SignIn
+    from gateway.streams.sign_in import Door
 
 _log = structlog.get_logger(__name__)
-
-
-class StreamTerms(NamedTuple):
-    """What every stream of a gateway is held to; `gateway/settings.py` says what each means."""
-
-    connections_max: int
-    subscriptions_max: int
-    message_bytes_max: int
-    buffer_bytes: int
-    ping_ms: int
-    pong_ms: int
-    close_ms: int
-    origins: frozenset[str]
-    drain_ms: int = 0
-    submit_bytes_max: int = 0
-    messages_a_second: int = 0
-    """0: as many as come."""
-
-    def limits(self, takes_commands: bool) -> Limits:
-        """As a client is told them."""
-        submits = (BATCH_LINES_MAX, self.submit_bytes_max) if takes_commands else (None, None)
-        accounts, topics = ACCOUNTS_PER_MESSAGE_MAX, TOPICS_PER_MESSAGE_MAX
-        return Limits(self.subscriptions_max, accounts, topics, self.message_bytes_max, *submits)
-
 
 HELD_BACK_S_MAX: Final = 10
 """Who has sent so much more than he may that nothing would be heard of him for longer is cut off."""
 MESSAGE_BYTES: Final = 16 * 1024
 """A message is as many as it has of these, and one."""
-
-
-QUERY_BYTES_MAX: Final = 1024
-"""Of its address: a ticket."""
 
 
 class Away(NamedTuple):
@@ -92,43 +54,18 @@ class Away(NamedTuple):
     after_ms: int
 
 
-class StreamConnection(asyncio.Protocol):
+class StreamConnection(AdmittedConnection):
     """uvicorn passes `config`, `server_state` and `app_state`; `gateway/wiring.py` binds the rest."""
 
     __slots__ = (
-        "_access",
-        "_arrival",
         "_asked_s",
         "_away",
-        "_closing",
         "_connections",
         "_fragments",
         "_frames",
         "_goes",
-        "_heard",
-        "_held_back",
-        "_hub",
-        "_joined",
         "_later",
         "_meter",
-        "_metrics",
-        "_name",
-        "_ping_ends",
-        "_place",
-        "_rates",
-        "_said_all",
-        "_sign_in",
-        "_stopping",
-        "_submits",
-        "_taken_bytes",
-        "_terms",
-        "_timer",
-        "_trace",
-        "_transport",
-        "_websocket",
-        "_writable",
-        "_written_bytes",
-        "session",
     )
 
     def __init__(
@@ -148,49 +85,20 @@ class StreamConnection(asyncio.Protocol):
         app_state: Any,
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        self._hub = hub
-        self._terms = terms
-        self._metrics = metrics
-        self._stopping = stopping
+        super().__init__(hub, terms, metrics, stopping, door, submits, places, access, rates)
+        if door is not None:
+            self._sign_in = door.sign_in(self)
         self._connections: set[Any] = server_state.connections
-        self._transport: asyncio.Transport = None  # type: ignore[assignment]  # set by connection_made
-        self._websocket: Judge | None = Judge(terms.message_bytes_max)
-        """None while nothing is said that it judges: see `_rest`."""
-        self._submits = submits
-        self._access = access
-        self._rates = rates
-        self._arrival: Arrival | None = None
-        """During the handshake; after it only where its end is written down."""
-        self._trace: Trace | None = None
         self._asked_s = 0.0
         """When the commands that are under way were passed on, by the loop's time."""
-        self.session = Session(
-            terms.subscriptions_max,
-            hub.topics,
-            None if submits is None else submits.queue(),
-            None if door is None else door.hide,
-        )
         self._frames = ClientFrames(terms.message_bytes_max)
-        self._sign_in: SignIn | None = None if door is None else door.sign_in(self)
-        """None where nobody is asked who is there."""
-        self._place = None if places is None else places.one()
         rate = terms.messages_a_second
         self._meter = Meter(Quota(rate, 1)) if rate else None
-        self._held_back: asyncio.TimerHandle | None = None
-        """Set while nothing is read because messages came too fast."""
         self._later: list[bytes | bytearray | memoryview] = []
         self._fragments: bytearray | None = None
-        self._writable = True
-        self._written_bytes = self._taken_bytes = self._ping_ends = 0
-        self._heard = True
-        self._joined = False
-        self._closing = False
-        self._said_all = False
         self._away: Away | None = None
         self._goes = False
         """Why it ends, once what is under way is answered."""
-        self._name = ""
-        self._timer: asyncio.TimerHandle | None = None
 
     # Called by the transport.
 
@@ -298,14 +206,7 @@ class StreamConnection(asyncio.Protocol):
         self._held_back = None
         self._read_on()
 
-    def _judge(self) -> Judge:
-        """The sans-I/O protocol, from its handshake on or, between two messages, a new one."""
-        if self._websocket is None:
-            self._websocket = Judge(self._terms.message_bytes_max, State.OPEN)
-        return self._websocket
-
     def _rest(self) -> None:
-        """Between two messages nothing has to be judged."""
         judge = self._websocket
         at_rest = self._joined and not self._closing and self._frames.between_messages
         if judge is not None and at_rest and judge.state is State.OPEN:
@@ -321,34 +222,7 @@ class StreamConnection(asyncio.Protocol):
             elif isinstance(event, Frame) and not self._closing:
                 self._take_frame(event)
 
-    # Handshake.
-
-    def _refuse_bytes(self) -> None:
-        """What uvicorn took for a handshake is more than its second reader takes: too many headers, or one too long."""
-        self._closing = True
-        self._metrics.refused_with("handshake_malformed")
-        response = refusal_response(Refusal("handshake_malformed"))
-        self._arrive(Headers())
-        self._tell_access(response)
-        self._transport.write(response.serialize())
-        self._leave()
-
-    def _shake_hands(self, request: Request, judge: Judge) -> None:
-        self._arrive(request.headers)
-        try:
-            refused = self._refusal(request)
-        except (ValueError, LookupError):  # headers that appear twice, an Origin that is no address
-            refused = Refusal("handshake_malformed")
-        if refused is not None:
-            self._metrics.refused_with(refused.word)
-            response = refusal_response(refused)
-        else:
-            response = judge.accept(request)
-        self._tell_access(response)
-        judge.send_response(response)
-        if response.status_code != 101:
-            self._closing = True
-            return
+    def _begin(self) -> None:
         self._joined = True
         signs_in = self._sign_in is not None and self.session.principal is None and not self._sign_in.is_said
         self._name = self._hub.lifetimes.begin(self, self._terms.limits(self._submits is not None), signs_in)
@@ -356,63 +230,6 @@ class StreamConnection(asyncio.Protocol):
         self._set_timer(self._terms.ping_ms, self._ping)
         if self._sign_in is not None:
             self._sign_in.begin()
-
-    def _arrive(self, headers: Headers) -> None:
-        """Before anything else: whose address it is decides what is granted."""
-        if self._access is not None:
-            self._arrival = self._access.arrived(self._transport, headers)
-
-    def _tell_access(self, response: Response) -> None:
-        if self._access is not None and self._arrival is not None:
-            self._trace = self._arrival.trace
-            self._arrival = self._access.answered(self._arrival, response)
-            if self._arrival is not None:
-                self.session.refused_submit = self._tell_refused
-
-    def _refusal(self, request: Request) -> Refusal | None:
-        """Why the handshake may not even be looked at. Paths first: what is elsewhere is no secret of the stream."""
-        path, _, query = request.path.partition("?")
-        if path != STREAM_PATH:
-            return Refusal("not_found")
-        try:
-            ticket = read_query(OfStream, query.encode("latin-1", "replace"), bytes_max=QUERY_BYTES_MAX).ticket
-            if ticket is not None and self._sign_in is None:
-                raise Malformed("parameter_malformed", "ticket", NOT_ASKED)
-        except Malformed as malformed:
-            return Refusal(malformed.code, f"Nothing changed: {malformed.detail}.")
-        if self._stopping():
-            return Refusal("stopping")
-        if not self._hub.ready:
-            return Refusal("upstream_unavailable", "The gateway does not know the partitions yet. Try again soon.")
-        if self._hub.streams >= self._terms.connections_max:
-            return Refusal("overloaded", "This gateway has as many streams as it may. Try again later.")
-        if not origin_allowed(request.headers, self._terms.origins):
-            return Refusal("origin_refused")
-        if self._sign_in is not None:
-            refused = self._sign_in.refusal(request.headers.get_all("Authorization"), self._from(), ticket)
-            if refused is not None:
-                return refused
-        return self._refused_for_rate() or self._refused_for_place()
-
-    def _refused_for_rate(self) -> Refusal | None:
-        """Who signs in later is counted then."""
-        principal = self.session.principal
-        if self._rates is None or (principal is None and self._sign_in is not None):
-            return None
-        return self._rates.refusal(self._from() if principal is None else principal.name)
-
-    def _refused_for_place(self) -> Refusal | None:
-        """Last: nobody else's place is held by who is refused for something else."""
-        if self._place is None:
-            return None
-        principal = self.session.principal
-        refused = self._place.refusal(self._from(), None if principal is None else principal.name)
-        return None if refused is None else Refusal("too_many_connections", refused)
-
-    def _from(self) -> str:
-        """During the handshake."""
-        arrival = self._arrival
-        return address_key(self._transport.get_extra_info("peername") if arrival is None else arrival.client)
 
     def has_place_for(self, principal: str) -> bool:
         return self._place is None or self._place.sign_in(principal)
@@ -546,13 +363,6 @@ class StreamConnection(asyncio.Protocol):
             for line in submits_told(request, told, took_s):
                 self._access.submitted(self._arrival, line, None if request.whose is None else request.whose.name)
 
-    def _tell_refused(self, id: int, code: str) -> None:
-        if self._access is not None and self._arrival is not None:
-            principal = self.session.principal
-            self._access.submitted(
-                self._arrival, refused_submit(id, code), None if principal is None else principal.name
-            )
-
     # Writing.
 
     def flush(self) -> None:
@@ -566,60 +376,7 @@ class StreamConnection(asyncio.Protocol):
             if outbox.paced:
                 self._hub.let_rest(self.session)
 
-    def _write(self, data: bytes) -> None:
-        self._written_bytes += len(data)
-        self._transport.write(data)
-
-    def _write_protocol_bytes(self, judge: Judge) -> None:
-        """What the sans-I/O protocol itself says: handshake, pong, close. An empty part means: end the connection."""
-        parts = judge.data_to_send()
-        if parts and not self._transport.is_closing():
-            self._write(b"".join(parts))
-        if b"" in parts or judge.state is State.CLOSED:
-            self._closing = True
-            closed = judge.close_sent
-            if closed is not None and judge.close_rcvd is None:
-                self._metrics.closes.labels(str(closed.code)).inc()
-            self._end()
-
-    # Ending.
-
-    def _end(self) -> None:
-        """All is said. What the client still sends is passed over until it has left, or for a moment: a connection that is closed
-        over unread bytes is reset, and its client would read that in the place of why."""
-        if self._said_all:
-            return
-        self._said_all = True
-        if self._transport.is_closing() or not self._transport.can_write_eof():
-            self._leave()
-            return
-        self._transport.write_eof()
-        self._transport.resume_reading()
-        self._set_timer(self._terms.close_ms, self._hang_up if self._writable else self._transport.abort)
-
-    def _leave(self) -> None:
-        """As soon as everything is written."""
-        self._transport.close()
-        self._set_timer(self._terms.close_ms, self._hang_up)
-
-    def _close(self, code: CloseCode) -> None:
-        """Say why, then wait a moment for the client's answer: closing at once could destroy what it has not read yet."""
-        if self._closing or (judge := self._judge()).state is not State.OPEN:
-            return
-        judge.send_close(code, MEANINGS[code].reason)
-        self._closing = True
-        self._metrics.closes.labels(str(int(code))).inc()
-        # A client that does not read cannot answer either. Set first: whatever fails in writing, it ends.
-        self._set_timer(self._terms.close_ms, self._hang_up if self._writable else self._transport.abort)
-        self._write_protocol_bytes(judge)
-
-    def _hang_up(self) -> None:
-        """The time for its answer is over. Who takes what is left for him has more of it; a transport that is closed would wait
-        for who takes nothing as long as he likes, and keep his place and his descriptor."""
-        if self._transport.get_write_buffer_size() and self._took_some():
-            self._set_timer(self._terms.close_ms, self._hang_up)
-        else:
-            self._transport.abort()
+    # Sent away.
 
     def shutdown(self) -> None:
         """Called by uvicorn when the server stops."""
@@ -652,48 +409,3 @@ class StreamConnection(asyncio.Protocol):
         self.session.outbox.answer(bye_frame(away.code, away.after_ms))
         self.flush()
         self._close(away.code)
-
-    # Keep-alive: a ping, and later a look whether anything at all came back.
-
-    def _ping(self) -> None:
-        if not self._writable:
-            # What waits for who takes nothing would keep the room of all others' commands.
-            self.session.refuse_waiting("overloaded", NEVER_SENT)
-            # Slowly is not never: only who took nothing since the last ping is cut off.
-            if self._took_some():
-                self._set_timer(self._terms.ping_ms, self._ping)
-            else:
-                self._close(CloseCode.NOT_READING)
-            return
-        self._heard = False
-        judge = self._judge()
-        judge.send_ping(b"")
-        self._write_protocol_bytes(judge)
-        self._rest()
-        self._ping_ends = self._written_bytes
-        self._took_some()
-        self._set_timer(self._terms.pong_ms, self._look_for_pong)
-
-    def _took_some(self) -> bool:
-        """Whether the client has taken bytes since this was asked last."""
-        waiting = self._transport.get_write_buffer_size() + unacknowledged_bytes(self._transport)
-        before, self._taken_bytes = self._taken_bytes, self._written_bytes - waiting
-        return self._taken_bytes > before
-
-    def _look_for_pong(self) -> None:
-        if self._heard or not self._writable or self._held_back is not None:
-            # The pong of who is not read from lies behind what it has not taken; `_ping` looks whether it takes any.
-            self._set_timer(self._terms.ping_ms, self._ping)
-        elif self._taken_bytes < self._ping_ends and self._took_some():
-            # The ping itself lay behind what the client had not taken yet, and it takes some: the pong has time from then on.
-            self._set_timer(self._terms.pong_ms, self._look_for_pong)
-        else:
-            self._close(CloseCode.PONG_MISSED)
-
-    def _set_timer(self, delay_ms: int | None, then: Callable[[], None] | None = None) -> None:
-        """One timer at a time: the next ping, the pong's time, or the end of closing."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = None
-        if delay_ms is not None and then is not None:
-            self._timer = asyncio.get_running_loop().call_later(delay_ms / 1000, then)

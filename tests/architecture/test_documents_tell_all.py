@@ -148,7 +148,14 @@ def test_what_the_log_refuses_a_command_with_its_route_may_answer(kind: Kind) ->
 
 def test_every_code_of_the_table_is_answered_by_something() -> None:
     answered = {word for route in (*ROUTES, *PROBES) for word in (*route.codes, *route.of_lines)} | {*STREAM_REFUSED}
-    framed = {"op_unknown", "too_many_subscriptions", "topic_not_found", "topic_unavailable", "topic_too_large"}
+    framed = {
+        "op_unknown",
+        "prefix_refused",
+        "too_many_subscriptions",
+        "topic_not_found",
+        "topic_unavailable",
+        "topic_too_large",
+    }
     at_the_gateway = {"not_found", "method_not_allowed"}
     assert set(PROBLEMS) == answered | framed | at_the_gateway
     assert ErrorFrame.__annotations__["code"] == "ProblemCode"

@@ -15,6 +15,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from fanfold.answers import BalanceChange
 from fanfold.api.routes import EVENTS
 from fanfold.stream import watch_prefix
+from fanfold.stream_connection import StreamEnded
 from tests.gateway_server import Served, next_frame, serving
 from tests.wallet_stub import WalletStub
 
@@ -116,3 +117,50 @@ async def test_the_python_client_watches_it(served: Served, wallet: WalletStub) 
             if "shop:c" in told:
                 break
     assert told == ["shop:a", "shop:b", "shop:c"]
+
+
+async def test_where_nobody_may_it_is_refused_on_every_way(wallet: WalletStub) -> None:
+    async with (
+        serving(wallet, wallet.feed, stream_prefixes="nobody") as served,
+        connect(served.stream_url) as client,
+        aiohttp.ClientSession() as http,
+    ):
+        await wallet.heartbeat()
+        await client.send(json.dumps({"op": "subscribe", "id": 7, "prefix": "shop:"}))
+        assert (await next_frame(client))["code"] == "prefix_refused"
+        async with http.get(f"{served.url}{EVENTS.path}?prefix=shop:") as answer:
+            assert (answer.status, (await answer.json())["code"]) == (403, "prefix_refused")
+        with pytest.raises(StreamEnded, match="FANFOLD_STREAM_PREFIXES"):
+            async for _ in watch_prefix(served.url, "shop:"):
+                pass
+
+
+async def test_what_prefixes_cost_is_counted(served: Served, wallet: WalletStub) -> None:
+    names: dict[int, str] = {}
+    async with connect(served.stream_url) as client, aiohttp.ClientSession() as http:
+        await client.send(json.dumps({"op": "subscribe", "id": 7, "prefix": "shop:"}))
+        await told_of(client, names, "shop:a", "shop:b")
+        for name in ("other", "another", "shop:c"):
+            await wallet.open(name)
+        await told_of(client, names, "shop:c")
+        async with http.get(f"{served.url}/metrics") as answer:
+            told = (await answer.text()).splitlines()
+    assert "fanfold_gateway_prefix_subscriptions 1.0" in told
+    assert "fanfold_gateway_prefix_rows_total 2.0" in told
+
+
+async def test_what_a_log_that_was_put_back_has_no_more_is_told_so(served: Served, wallet: WalletStub) -> None:
+    names: dict[int, str] = {}
+    async with connect(served.stream_url) as client:
+        await client.send(json.dumps({"op": "subscribe", "id": 7, "prefix": "shop:"}))
+        await told_of(client, names, "shop:a", "shop:b")
+        del wallet.rows["shop:b"]
+        wallet.history, wallet.boot = "two", "second"
+        await wallet.heartbeat()
+        gone, *_, balances = await told_of(client, names, "shop:a")
+        assert gone["id"] == 7
+        told = [(row["account"], row["version"], row["code"], row["history"]) for row in gone["accounts"]]
+        assert told == [("shop:b", None, "account_not_found", "two")]
+        assert [item["snapshot"] for item in balances["items"]] == [True]
+        await wallet.open("shop:b")
+        await told_of(client, names, "shop:b")

@@ -17,7 +17,8 @@ from gateway.protocol.messages import Item, item
 from gateway.streams.balance_source import BalancesUnavailable, Found
 from gateway.streams.hub import Hub
 from gateway.streams.lifetimes import LifeTerms, Lifetimes
-from gateway.streams.websocket_server import StreamConnection, StreamTerms
+from gateway.streams.stream_terms import StreamTerms
+from gateway.streams.websocket_server import StreamConnection
 from read_side.ask.balances import BalanceReader
 from read_side.contract.how_far import Wanted
 from read_side.contract.no_answer import NotFound, NotReached, Unanswerable

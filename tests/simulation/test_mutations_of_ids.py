@@ -118,4 +118,4 @@ MISTAKES: tuple[Callable[[Patch], None], ...] = (
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_with_ids_is_found(mistake: Callable[[Patch], None], monkeypatch: Patch) -> None:
     mistake(monkeypatch)
-    assert seeds_until_found(partitions=(2, 3, 4)) <= SEEDS_MAX
+    assert seeds_until_found(partitions=(2, 3, 4), mistake=mistake) <= SEEDS_MAX

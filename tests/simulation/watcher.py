@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any
 
 from fanfold.api.close_codes import CloseCode
 from gateway.protocol.lifetime import Limits
-from gateway.protocol.session import Session, Watch, WatchPrefix
+from gateway.protocol.session import Session
+from gateway.protocol.wishes import Watch, WatchPrefix
 from gateway.streams.hub import Hub
 from tests.simulation.auditor import Auditor
 from tests.simulation.processes import Gateway, World
@@ -70,13 +71,17 @@ class Told:
     def _hear_heartbeat(self, positions: str) -> None:
         """Nothing newer up to there: that must be so of every account that is watched on this connection."""
         told_up_to = parse_positions(positions) if positions else {}
-        for name in self._name_of.values():
+        for name in self._watched():
             auditor = self.world.auditor_of(name)
             upto = told_up_to.get(auditor.partition, -1)
             row = auditor.rows[upto].get(name) if upto >= 0 else None
             auditor.require(
                 row is None or row.version <= self.versions.get(name, -1), "a heartbeat says that nothing is newer"
             )
+
+    def _watched(self) -> Iterable[str]:
+        """The accounts that were acknowledged on this connection."""
+        return self._name_of.values()
 
     def _is_cut(self, auditor: Auditor) -> bool:
         """Whether what this connection was sent of a partition is its state at one position. What it was not, it knows from
@@ -99,8 +104,19 @@ class ToldOfPrefixes(Told):
             known = [{"account": name, "since": version} for name, version in self.versions.items()]
             self._asks.insert(0, {"accounts": known})
 
+        self._acknowledged: set[str] = set()
+
     def wish(self) -> str | None:
         return json.dumps({"op": "subscribe", "id": 1, **self._asks.pop(0)}) if self._asks else None
+
+    def take(self, frame: Any) -> bool:
+        if frame["op"] == "ack" and "prefix" in frame:
+            self._acknowledged.add(frame["prefix"])
+        return super().take(frame)
+
+    def _watched(self) -> Iterable[str]:
+        """Every account with a prefix that was acknowledged, whether it was named or not."""
+        return {name for name in self.accounts if name.startswith(tuple(self._acknowledged))}
 
     def _rises(self, each: Any, before: int) -> bool:
         """A prefix of which some accounts are watched already tells their state again."""

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from gateway.protocol.messages import Item, StreamError, decode, item
 from gateway.protocol.outbox import Outbox
 from gateway.protocol.pace import Pace
-from gateway.protocol.session import Session, Watch
+from gateway.protocol.session import Session
 from gateway.protocol.subscription import PHASES_UNSENT_MAX, Subscription
+from gateway.protocol.wishes import Watch
 
 TRANSFER = bytes(range(16))
 

@@ -13,10 +13,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from gateway.protocol.cursor import Cursor, Verdict, judge
 from gateway.protocol.messages import Item, item
-from gateway.protocol.partition_watch import Cursor, PartitionWatch, Read, Verdict, judge
-from gateway.protocol.session import Session, Watch
+from gateway.protocol.partition_watch import PartitionWatch, Read
+from gateway.protocol.session import Session
 from gateway.protocol.subscription import Stage, Watcher
+from gateway.protocol.wishes import Unwatch, Watch
 from read_side.contract.feed import FeedBatch
 from read_side.contract.marks import marks_of
 from read_side.contract.phases import PhaseRows
@@ -544,6 +546,109 @@ def test_of_a_log_that_was_put_back_everything_is_told_again_though_its_versions
     watch.finish(again, before, reached, 0, history)
     assert told(session) == {1: 0, 2: 0}
     assert watch.begin_repair() is None
+
+
+class PutBack:
+    """Two accounts that a client was told of, and a log that was put back to before the second one opened; read once."""
+
+    def __init__(self, undecided: tuple[str, ...] = ()) -> None:
+        self.world, self.watch, self.session = two_watched_accounts()
+        self.watch.history = "one"
+        self.watch.take(FeedBatch(0, 0, "b", -1, 0, AccountRows.of([])))
+        self.repair(undecided)
+
+    def repair(self, undecided: tuple[str, ...] = ()) -> None:
+        repair = self.watch.begin_repair()
+        assert repair is not None
+        self.watch.finish(repair, self.world.items(["a0"], 0), 0, 0, "two", undecided)
+
+    def heard(self) -> list[Any]:
+        return [json.loads(frame) for frame in self.session.outbox.take()[0]]
+
+    def opens(self, upto: int = 1) -> None:
+        rows = AccountRows.of([AccountRow("a1", "USD/2", 5, 0, NO_FLOOR, 0, 0)])
+        self.watch.take(FeedBatch(0, 0, "b", upto - 1, upto, rows))
+
+
+GONE = {"account": "a1", "sub": 2, "version": None, "code": "account_not_found", "history": "two"}
+
+
+def test_an_account_that_the_log_has_no_more_is_told_so_once_and_when_it_opens_again_its_state() -> None:
+    log = PutBack()
+    assert log.heard() == [], "it is read again: the feed may have told more of that history meanwhile"
+    log.repair()
+    gone, balances = log.heard()
+    assert gone == {"op": "ack", "id": 1, "accounts": [GONE]}
+    assert [(each["sub"], each["snapshot"]) for each in balances["items"]] == [(1, True)]
+    log.opens()
+    [balances] = log.heard()
+    assert [(each["sub"], each["v"], each["snapshot"]) for each in balances["items"]] == [(2, 0, True)]
+    log.watch.take(FeedBatch(0, 0, "c", -1, 1, AccountRows.of([])))
+    repair = log.watch.begin_repair()
+    assert repair is not None
+    log.watch.finish(repair, log.world.items(["a0", "a1"], 1), 1, 0, "two")
+    assert log.heard() == []
+
+
+def test_of_an_account_that_opened_again_before_its_client_read_only_that_is_told() -> None:
+    log = PutBack()
+    log.repair()
+    log.opens()
+    [balances] = log.heard()
+    assert [each["sub"] for each in balances["items"]] == [1, 2]
+
+
+def test_of_an_account_that_was_named_while_that_was_found_out_nothing_is_said_before_it_has_been_read_there() -> None:
+    world, watch, session = two_watched_accounts()
+    watch.history = "one"
+    world.open("a2")
+    watch.take(FeedBatch(0, 0, "b", -1, 1, AccountRows.of([])))
+    repair = watch.begin_repair()
+    assert repair is not None
+    wish = session.receive('{"op": "subscribe", "id": 7, "accounts": [{"account": "a2"}]}')
+    assert isinstance(wish, Watch)
+    read = watch.register(wish.subscriptions)
+    session.acknowledge(wish, {"a2": 0})
+    watch.finish(read, world.items(["a2"], 2), 2, 0, "one")
+    watch.finish(repair, world.items(["a0", "a1"], 1), 1, 0, "two")
+    for now_ms in (0, 2 * CUT_WAIT_MS):
+        watch.release_overdue(now_ms)
+    assert "account_not_found" not in str(session.outbox.take()[0])
+    again = watch.begin_repair()
+    assert again is not None
+    watch.finish(again, world.items(["a0", "a1", "a2"], 2), 2, 0, "two")
+    watch.release_overdue(4 * CUT_WAIT_MS)
+    watch.release_overdue(9 * CUT_WAIT_MS)
+    frames = [json.loads(frame) for frame in session.outbox.take()[0]]
+    assert [item["sub"] for frame in frames for item in frame["items"]] == [3]
+
+
+def test_where_nobody_knows_whether_the_log_has_an_account_still_that_is_told() -> None:
+    log = PutBack()
+    log.repair(("a1",))
+    assert log.heard()[0]["accounts"] == [GONE | {"code": "view_rebuilding"}]
+
+
+def test_of_an_account_that_is_not_watched_any_more_or_never_was_there_nothing_is_told() -> None:
+    log = PutBack()
+    ended = log.session.receive('{"op": "unsubscribe", "id": 2, "subs": [2]}')
+    assert isinstance(ended, Unwatch)
+    log.watch.forget(ended.subscriptions)
+    log.heard()
+    log.repair()
+    assert [frame["op"] for frame in log.heard()] == ["balances"]
+    watch, session = PartitionWatch(0, {}, CUT_WAIT_MS), Session(10)
+    wish = session.receive('{"op":"subscribe","id":1,"accounts":[{"account":"nobody"}]}')
+    assert isinstance(wish, Watch)
+    watch.take(FeedBatch(0, 0, "a", -1, 5, AccountRows.of([])))
+    read = watch.register(wish.subscriptions)
+    session.acknowledge(wish, {})
+    watch.finish(read, {}, 5, 0, "one")
+    session.outbox.take()
+    watch.take(FeedBatch(0, 0, "b", -1, 2, AccountRows.of([])))
+    while (repair := watch.begin_repair()) is not None:
+        watch.finish(repair, {}, 2, 0, "two")
+    assert session.outbox.take()[0] == []
 
 
 def test_what_was_asked_for_of_a_log_that_was_put_back_keeps_no_repair_going() -> None:

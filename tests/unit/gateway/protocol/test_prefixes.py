@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -14,9 +15,11 @@ from gateway.identity.grants import Principal, grant_of_text
 from gateway.protocol.lifetime import partitions_told
 from gateway.protocol.messages import Item, item
 from gateway.protocol.partition_watch import PartitionWatch, Read
-from gateway.protocol.prefixes import PREFIXES_MAX, Prefixes, PrefixSubscription
-from gateway.protocol.session import Session, Unwatch, Watch, WatchPrefix
+from gateway.protocol.prefixes.prefix_subscription import PREFIXES_MAX, PrefixSubscription, PrefixWatchers
+from gateway.protocol.prefixes.prefixes_of_partition import Prefixes
+from gateway.protocol.session import Session
 from gateway.protocol.subscription import Stage, Subscription
+from gateway.protocol.wishes import Unwatch, Watch, WatchPrefix
 from read_side.contract.feed import FeedBatch
 from read_side.contract.marks import marks_of
 from read_side.contract.rows import AccountRow, AccountRows
@@ -269,6 +272,44 @@ def test_a_prefix_that_may_not_be_read_whole_is_told_as_one_with_which_nothing_b
     client = Client(session=session, watch=watch)
     client.register("shop:")
     assert not watch.interest.everything, "who may not read it does not make the gateway read all"
+
+
+@pytest.mark.parametrize(
+    ("watchers", "grants", "refused"),
+    [
+        ("system", "*=read", True),
+        ("system", "*=read,system", False),
+        ("nobody", "*=read,system", True),
+        ("nobody", None, True),
+        ("system", None, False),
+    ],
+)
+def test_a_prefix_is_watched_by_those_whom_the_operator_lets(
+    watchers: PrefixWatchers, grants: str | None, refused: bool
+) -> None:
+    session = Session(10, hide=None if grants is None else lambda _: "nobody", prefix_watchers=watchers)
+    if grants is not None:
+        session.admit(Principal("p", (grant_of_text(grants),)), None)
+    client = Client(session=session)
+    wish = client.ask(op="subscribe", prefix="shop:")
+    client.heard()
+    assert (wish is None) is refused
+    assert [each["code"] for each in client.errors] == (["prefix_refused"] if refused else [])
+    assert not session.prefixes or not refused
+    assert isinstance(client.ask(op="subscribe", accounts=[{"account": "shop:a"}]), Watch), "by their names they are"
+
+
+def test_rows_that_come_for_a_prefix_alone_are_counted() -> None:
+    client, _ = watching({"shop:a": 3})
+    client.watch.take(batch(5, 6, shop_a=4, shop_b=1, other=9, another=2))
+    assert client.watch.prefix_rows == 2
+    client.watch.take(batch(6, 7, other=10))
+    assert client.watch.prefix_rows == 1
+    client.watch.take(batch(6, 7, other=10))
+    assert client.watch.prefix_rows == 0, "seen already"
+    client.ask(op="unsubscribe", prefix="shop:")
+    client.watch.take(batch(7, 8, other=11))
+    assert client.watch.prefix_rows == 0
 
 
 def test_of_a_partition_that_is_not_listed_no_heartbeat_says_anything_and_the_ack_says_so() -> None:

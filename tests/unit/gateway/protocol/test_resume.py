@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from fanfold.api.frames import NUMBER_MAX, Subscribe, Wanted, WantedTopic
 from gateway.protocol.messages import item
 from gateway.protocol.resume import Question
-from gateway.protocol.session import Session, Watch
+from gateway.protocol.session import Session
 from gateway.protocol.topics import TopicBoard
+from gateway.protocol.wishes import Watch
 from read_side.contract.topics import TopicAnswer
 
 ACCOUNTS = ("alice", "bob", "carol")

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from fanfold.api.close_codes import CloseCode
 from gateway.protocol.messages import Item, item
 from gateway.protocol.outbox import text_frame
-from gateway.protocol.session import ERRORS_MAX, Close, Session, Unwatch, Watch
+from gateway.protocol.session import ERRORS_MAX, Session
 from gateway.protocol.subscription import PHASES_UNSENT_MAX, Subscription
+from gateway.protocol.wishes import Close, Unwatch, Watch
 
 
 def state(version: int, posted: str = "5") -> Item:

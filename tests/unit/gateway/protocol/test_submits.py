@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from fanfold.api.requests import BATCH_LINES_MAX
 from gateway.identity.grants import Principal
 from gateway.protocol.messages import StreamError, decode, item
-from gateway.protocol.session import ERRORS_MAX, Close, Session, Watch
+from gateway.protocol.session import ERRORS_MAX, Session
 from gateway.protocol.submits import REQUEST_COMMANDS_MAX, Commands, Failed, Request, SubmitBudget, Submits, commands_of
 from gateway.protocol.subscription import Subscription
+from gateway.protocol.wishes import Close, Watch
 
 ID = "01970f3e-7b1a-7c3e-8a2b-1234567890ab"
 TRANSFER = {"id": ID, "from": "alice", "to": "bob", "amount": "1", "asset": "USD/2"}

@@ -10,8 +10,9 @@ import pytest
 
 from gateway.protocol.messages import Item, item
 from gateway.protocol.partition_watch import PartitionWatch
-from gateway.protocol.session import Session, Watch
+from gateway.protocol.session import Session
 from gateway.protocol.subscription import NEXT, Event, Stage, Subscription
+from gateway.protocol.wishes import Watch
 from read_side.contract.feed import FeedBatch
 from read_side.contract.rows import EMPTY_ROWS
 
@@ -32,7 +33,7 @@ def standing(stage: Stage) -> Subscription:
     subscription = Subscription(Session(10), "alice", 1)
     subscription.name(False)
     if stage is not Stage.NAMED:
-        subscription.grant(None, False, read=stage is not Stage.UNREAD)
+        subscription.grant(1, None, False, read=stage is not Stage.UNREAD)
         subscription.release() if stage in (Stage.LIVE, Stage.HELD) else None
         subscription.hold() if stage is Stage.HELD else None
         subscription.end() if stage is Stage.ENDED else None
@@ -46,9 +47,9 @@ def do(subscription: Subscription, event: Event) -> None:
         case Event.NAMED:
             subscription.name(False)
         case Event.LAST_ANSWERED:
-            subscription.grant(None, False)
+            subscription.grant(1, None, False)
         case Event.LAST_UNREAD:
-            subscription.grant(None, False, read=False)
+            subscription.grant(1, None, False, read=False)
         case Event.LAST_REFUSED:
             subscription.refuse()
         case Event.READ:

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.protocol.session import Close, Session, Watch
+from gateway.protocol.session import Session
 from gateway.protocol.topics import TopicBoard
+from gateway.protocol.wishes import Close, Watch
 from read_side.contract.topics import TopicAnswer, without_answer
 
 

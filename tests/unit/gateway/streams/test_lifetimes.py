@@ -14,8 +14,9 @@ from gateway.metrics import Metrics
 from gateway.protocol.lifetime import Limits
 from gateway.protocol.messages import Item, item
 from gateway.protocol.partition_watch import PartitionWatch
-from gateway.protocol.session import Session, Watch
+from gateway.protocol.session import Session
 from gateway.protocol.subscription import Subscription
+from gateway.protocol.wishes import Watch
 from gateway.streams.lifetimes import LifeTerms, Lifetimes
 from read_side.contract.feed import FeedBatch
 from read_side.contract.rows import EMPTY_ROWS

@@ -16,7 +16,7 @@ from gateway.identity.tickets import Tickets
 from gateway.limits.rates import Quota
 from gateway.metrics import Metrics
 from gateway.protocol.session import Session
-from gateway.protocol.session import SignIn as Wish
+from gateway.protocol.wishes import SignIn as Wish
 from gateway.proxy.rated import RequestRates
 from gateway.streams.handshake import Refusal
 from gateway.streams.sign_in import Door, DoorTerms, SignIn

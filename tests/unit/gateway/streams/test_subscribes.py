@@ -7,7 +7,9 @@ import json
 
 from gateway.protocol.messages import item
 from gateway.protocol.partition_watch import PartitionWatch
-from gateway.protocol.session import Session, Watch
+from gateway.protocol.session import Session
+from gateway.protocol.wishes import Watch
+from gateway.streams.audience import Audience
 from gateway.streams.balance_source import Found
 from gateway.streams.subscribes import Subscribes, _NotRead
 from read_side.contract.feed import FeedBatch
@@ -24,9 +26,7 @@ class Unreadable:
 def test_a_late_read_of_what_a_repair_has_brought_to_speak_is_told_and_breaks_no_cut() -> None:
     """The view is ahead of the feed: the account must not be shown at a later position than the others of its partition."""
     session, partition = Session(10), PartitionWatch(0, {}, 1_000)
-    subscribes = Subscribes(
-        Unreadable(), lambda: 0, 1, asyncio.create_task, lambda _: None, lambda _: None, lambda _: None
-    )
+    subscribes = Subscribes(Unreadable(), Audience(), asyncio.create_task, lambda: 0, 1)
     partition.take(FeedBatch(0, 0, "a", -1, 5, EMPTY_ROWS))
     watch = session.receive('{"op":"subscribe","id":1,"accounts":[{"account":"a"}]}')
     assert isinstance(watch, Watch)

@@ -1,8 +1,8 @@
-"""All accounts whose names begin so, watched by one client: also those that open later. No sockets, no clock.
+"""One prefix of one client: all accounts whose names begin so, also those that open later. No sockets, no clock.
 
     subscribe --> registered at every partition: from now on each of their rows is looked at by its name
               --> listed, partition by partition (what rows name meanwhile is kept)
-              --> `Session.snapshot`: read as accounts are
+              --> `snapshot` (`prefixes_of_client.py`): read as accounts are
               --> acknowledged: an account that a row names first is told from that row, with no read: every row is a whole state
 
 A feed that broke may have lost the row of an account that opened: its partition is *unlisted* until it has been listed again.
@@ -10,8 +10,8 @@ A feed that broke may have lost the row of an account that opened: its partition
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Final, Protocol
+from collections.abc import Iterable, Sequence
+from typing import Final, Literal, Protocol
 
 from gateway.protocol.messages import Acknowledged, StreamError, error_frame, prefix_ack_frame
 from gateway.protocol.pace import Pace
@@ -20,6 +20,9 @@ from gateway.protocol.subscription import Subscription, Watcher
 PREFIXES_MAX: Final = 16
 """Of one client: each is looked for in the name of every account that changes."""
 
+PrefixWatchers = Literal["all", "system", "nobody"]
+"""Who may watch a prefix: whoever may read all with it; who has the right `system` as well; nobody."""
+
 LEFT_OUT: Final = (
     "More accounts begin with the prefix than this connection may watch: the others are not told, those that it has go on. "
     "Unsubscribe from some, or watch a longer prefix over another connection, and subscribe to this prefix anew."
@@ -27,7 +30,7 @@ LEFT_OUT: Final = (
 
 
 class PrefixWatcher(Watcher, Protocol):
-    """The client whose prefix it is (`session.py`)."""
+    """The client whose prefix it is (`prefixes_of_client.py`)."""
 
     by_account: dict[str, Subscription]
     subscriptions_max: int
@@ -133,13 +136,13 @@ class PrefixSubscription:
     def name(self, accounts: Iterable[Acknowledged]) -> None:
         """In an ack that leaves before the first item of any of them, and behind the answers of commands under way."""
         self.opened += accounts
-        self.session.outbox.put_opened(self)
+        self.session.outbox.put_acks(self)
 
     def leave_out(self) -> None:
         """Told once, however many they are: nothing of it changes before the client asks anew."""
         if not self.full:
             self.full = True
-            self.session.outbox.put_opened(self)
+            self.session.outbox.put_acks(self)
 
     @property
     def complete(self) -> bool:
@@ -148,13 +151,13 @@ class PrefixSubscription:
     def look(self) -> None:
         """The client that was told that something is missing hears when nothing is."""
         if self.acknowledged and self.complete and not self._told_complete:
-            self.session.outbox.put_opened(self)
+            self.session.outbox.put_acks(self)
 
     def ack(self, accounts: Sequence[Acknowledged]) -> bytes:
         self._told_complete = self.complete
         return prefix_ack_frame(self.id, self.prefix, accounts, self.complete)
 
-    def encode_opened(self) -> list[bytes]:
+    def encode_acks(self) -> list[bytes]:
         """Acks and errors that wait."""
         rows, self.opened = [each for each in self.opened if each.sub in self.session.by_number], []
         if not self.open:
@@ -166,44 +169,3 @@ class PrefixSubscription:
             self._told_full = True
             frames.append(error_frame(StreamError(self.id, "too_many_subscriptions", LEFT_OUT)))
         return frames
-
-
-class Prefixes:
-    """Those that are watched in one partition, by what they are listed as."""
-
-    def __init__(self) -> None:
-        self._watched: dict[str, dict[PrefixSubscription, None]] = {}
-        self._all: tuple[str, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self._watched)
-
-    def __iter__(self) -> Iterator[PrefixSubscription]:
-        for watchers in self._watched.values():
-            yield from watchers
-
-    def add(self, prefix: PrefixSubscription) -> None:
-        self._watched.setdefault(prefix.read_as, {})[prefix] = None
-        self._all = tuple(self._watched)
-
-    def forget(self, prefix: PrefixSubscription) -> bool:
-        """Whether it was there."""
-        watchers = self._watched.get(prefix.read_as)
-        if watchers is None or prefix not in watchers:
-            return False
-        del watchers[prefix]
-        if not watchers:
-            del self._watched[prefix.read_as]
-            self._all = tuple(self._watched)
-        return True
-
-    def match(self, names: Sequence[str]) -> list[tuple[int, str]]:
-        """Places and names of those that begin with any. Names are looked at one by one only where one of all does."""
-        text = "\n" + "\n".join(names)
-        if not any("\n" + each in text for each in self._all):
-            return []
-        return [(i, name) for i, name in enumerate(names) if name.startswith(self._all)]
-
-    def of(self, name: str) -> list[PrefixSubscription]:
-        """Those that watch it."""
-        return [each for prefix, watchers in self._watched.items() if name.startswith(prefix) for each in watchers]
