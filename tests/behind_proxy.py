@@ -107,6 +107,9 @@ async def no_gateway(http: aiohttp.ClientSession) -> None:
             assert (answer.status, answer.headers["Retry-After"]) == (503, "1"), method
             assert answer.headers["Content-Type"] == PROBLEM
             assert await answer.json(content_type=None) == problem_document("upstream_unavailable"), method
+    for path in ("/v1/stream", "/v1/stream/sse"):
+        async with http.get(f"{path}?accounts=alice&ticket=secret") as answer:
+            assert answer.status == 503, path
 
 
 class Answers:

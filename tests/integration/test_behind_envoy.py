@@ -99,7 +99,8 @@ async def test_behind_envoy_everything_works_and_the_client_is_the_client(
                 assert answer.status == 400
             await gateways.aclose()
             await no_gateway(http)
-        assert "secret" not in await _logged(envoy, "GET /v1/stream/sse 400", "503 URX,UF")
+        assert "secret" not in await _logged(envoy, "GET /v1/stream/sse 400", "GET /v1/stream/sse 503 URX,UF")
+        assert "secret" not in envoy.process.last_words()
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith('{"time"')]
     assert {line["client"] for line in lines if line["route"] != "/readyz"} == {CLIENT}
     assert set(ids) <= {line["request_id"] for line in lines}

@@ -79,6 +79,8 @@ async def test_behind_nginx_everything_works_and_the_client_is_the_client(
             logged = (nginx.directory / "fanfold.log").read_text()
             assert "GET /v1/stream/sse 400" in logged
             assert "secret" not in logged
+            assert "secret" not in (failed := nginx.process.last_words())
+            assert "/v1/transfers" in failed, "of all else it says what failed"
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
     assert {line["client"] for line in lines} == {CLIENT}
     assert None not in {line["route"] for line in lines}
