@@ -17,6 +17,7 @@ from read_side.webhooks import source
 from read_side.webhooks.delivery import Answer, Lane
 from read_side.webhooks.hooks import Wants
 from read_side.webhooks.kept_hooks import HooksUnavailable, KeptHooks, Stored
+from read_side.webhooks.source import Source
 from read_side.whole_log.event_place import LAST, Place
 from tests.unit.read_side.block_maker import opened
 from tests.unit.read_side.webhooks.webhook_stage import BROKEN, LIMIT_S, TAKEN, Receivers, Stage, hook
@@ -284,10 +285,37 @@ async def test_what_was_trimmed_away_is_told_with_how_to_go_on_and_the_rest_is_d
     stage.keep(hook(wants=Wants(account=one)))
     async with stage.delivering():
         await stage.until(lambda: "--from" in stage.lane().error)
-        assert f"begins at offset {begin}" in stage.lane().error
+        assert f"from 0:0 to 0:{begin - 1}" in stage.lane().error
+        assert f"fanfold webhook replay wh_1 --from 0:{begin}`" in stage.lane().error
         stage.receiver.given_up[one] = set(range(stage.version(one) - 2))
         stage.change(lambda kept: kept.replay("wh_1", {0: stage.followed[0].position()}, 0))
         await stage.until(lambda: stage.all_taken([one]))
+
+
+async def test_a_place_before_the_beginning_of_a_trimmed_log_goes_on_where_nothing_is_missing(
+    stage: Stage,
+) -> None:
+    """Place 3 and beginning 4: all that is to be delivered is there, and its hash is the one that block 4 names."""
+    await stage.move(blocks=6)
+    await stage.fold()
+    told = hook(wants=Wants(account=(one := stage.names(0)[0])))
+    stage.keep(told)
+    stage.receiver.given_up[one] = set(range(stage.version(one)))
+    hashes = [await Source(stage.log, stage.followed[0], asyncio.Semaphore(1)).block_hash(at) for at in (2, 3)]
+    begin = await stage.log.trim(0, stage.followed[0].fold.replay.offsets.nearest(4)[1])
+    end = Place(stage.followed[0].position(), LAST, LAST)
+    for place, block_hash, goes_on in (
+        (3, hashes[1], True),
+        (3, b"", True),
+        (3, hashes[0], False),
+        (2, hashes[0], False),
+    ):
+        lane = Lane(Place(place, LAST, LAST), block_hash)
+        stage.change(partial(KeptHooks.store, several=[Stored(told, 0, lane)]))
+        async with stage.delivering():
+            await stage.until(lambda: stage.lane().place == end or "--from" in stage.lane().error)
+        assert (stage.lane().place == end) is goes_on, (place, stage.lane().error)
+    assert f"from 0:3 to 0:{begin - 1}" in stage.lane().error, "of the last one a block is missing"
 
 
 async def test_a_failed_delivery_behind_many_blocks_that_nobody_wants_is_found_again_however_they_are_cut(
