@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from jsonschema_rs import Draft202012Validator
 
 from fanfold.api.values import adapter
 from fanfold.api.webhooks import BODY_BYTES_MAX, BalancesWebhook, webhook_schema
-from read_side.webhooks import source
+from read_side.webhooks import file_calls, source
 from read_side.webhooks.delivery import Answer, Lane
+from read_side.webhooks.file_calls import FileCalls
 from read_side.webhooks.hooks import Wants
 from read_side.webhooks.kept_hooks import HooksUnavailable, KeptHooks, Stored
 from read_side.webhooks.source import Source
@@ -364,3 +366,54 @@ async def test_a_time_that_was_trimmed_away_is_no_beginning_and_a_later_one_is(s
         end = Place(stage.followed[0].position(), LAST, LAST)
         await stage.until(lambda: stage.lane().place == end)
     assert not stage.receiver.bodies
+
+
+@pytest.mark.parametrize("hangs", ["changes", "store", "opened"])
+async def test_a_disk_that_hangs_under_the_file_holds_no_stop(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, hangs: str
+) -> None:
+    monkeypatch.setattr(file_calls, "LAST_CALL_S", 0.05)
+    entered, let_go = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def hanging(*_: Any) -> Any:
+        loop.call_soon_threadsafe(entered.set)
+        let_go.wait(LIMIT_S)
+        raise HooksUnavailable("it answered too late")
+
+    stage.keep(hook())
+    monkeypatch.setattr(KeptHooks, hangs, hanging)
+    delivering = asyncio.create_task(stage.deliverer().run())
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            await entered.wait()
+            delivering.cancel()
+            await asyncio.wait((delivering,))
+        assert all(each.daemon for each in threading.enumerate() if each.name == file_calls.THREAD)
+    finally:
+        let_go.set()
+
+
+async def test_a_file_that_is_left_to_a_call_is_used_by_no_other_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_calls, "LAST_CALL_S", 0.05)
+    entered, let_go = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+    file = FileCalls(tmp_path / "webhooks.db", asyncio.sleep, lambda _: None)
+
+    def hanging(kept: KeptHooks) -> None:
+        loop.call_soon_threadsafe(entered.set)
+        let_go.wait(LIMIT_S)
+
+    async with asyncio.timeout(LIMIT_S):
+        async with file.opened():
+            asked = asyncio.create_task(file.call(hanging))
+            await entered.wait()
+            asked.cancel()
+            await asyncio.wait((asked,))
+            with pytest.raises(HooksUnavailable, match="does not answer"):
+                await file.call(KeptHooks.changes)
+        let_go.set()
+        async with file.opened():
+            assert await file.call(KeptHooks.heads) == {}
