@@ -28,7 +28,7 @@ from tests.behind_proxy import (
     watched,
 )
 from tests.gateway_server import serving
-from tests.servers import LOOPBACK, NginxServer
+from tests.servers import LOOPBACK, NginxServer, free_port
 from tests.wallet_stub import WalletStub
 
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "nginx" / "fanfold.conf"
@@ -135,3 +135,14 @@ async def test_a_write_that_left_and_was_not_answered_may_have_been_made_whateve
 async def _unknown(http: aiohttp.ClientSession, key: str, named: dict[str, str]) -> None:
     async with http.post("/v1/transfers", data=b"{}", headers={"Idempotency-Key": key}) as answer:
         assert await answer.json(content_type=None) == problem_document("outcome_unknown", **named), key
+
+
+async def test_a_write_that_reaches_none_of_several_gateways_left_for_none_however_often_it_is_sent(
+    nginx_with: Nginx,
+) -> None:
+    """Also once nginx has found both away, and asks neither any more."""
+    with nginx_with(example_for(*(f"{LOOPBACK}:{free_port()}" for _ in range(2))), certificate()) as nginx:
+        async with asyncio.timeout(LIMIT_S), client_of(nginx.port) as http:
+            for method in ("PUT", "PUT", "PUT", "POST", "PATCH", "PUT"):
+                async with http.request(method, "/v1/accounts/alice", data=b"{}") as answer:
+                    assert await answer.json(content_type=None) == problem_document("upstream_unavailable"), method
