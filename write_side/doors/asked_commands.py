@@ -17,6 +17,7 @@ import pyarrow as pa
 from fanfold.api import requests
 from fanfold.api.body_checks import PlainTransfers
 from fanfold.api.requests import BATCH_LINES_MAX, CapturedLeg
+from fanfold.api.values import names_of
 from write_side.contract.words.atoms import NO_FLOOR
 from write_side.contract.words.codes import Flag, Kind
 from write_side.contract.words.times import time_us
@@ -47,6 +48,8 @@ Noted = (
     | requests.Reverse
 )
 
+_MORE: Final = sorted(names_of(requests.OfTransfer) - names_of(requests.Once))
+"""What a transfer may say beside who gives whom how much. One that says nothing of it is a plain one."""
 _TEXT: Final = pa.utf8()
 _NOBODY: Final = pa.array([""] * BATCH_LINES_MAX, _TEXT)
 """Owners, as transfers have them."""
@@ -62,7 +65,7 @@ _FLAGS: Final = (
 def command_of(asked: requests.Open | requests.Command) -> Command:
     """asked: read by `fanfold/api/body_checks.py`."""
     match asked:
-        case requests.Transfer(protocol=None, reference=None, metadata=None):
+        case requests.Transfer() if not any(getattr(asked, name) for name in _MORE):
             return Transfer(_id(asked.id), asked.from_, asked.to, asked.amount, asked.asset)
         case requests.Transfer():
             return _transfer(asked, _between(asked))

@@ -227,7 +227,7 @@ class IdRuns:
         taken = np.flatnonzero((KINDS[kind] & REMEMBERED[code]) | ends)
         if not taken.size:
             return Ran(_NO_ROWS, _NO_ROWS, mark)
-        rows, known = remembered_rows(state, words[taken])
+        rows, known = remembered_rows(state, words.take(taken, axis=0))
         late = _NO_ROWS
         if not known.all():
             at = np.flatnonzero(~known & ends[taken])

@@ -135,6 +135,14 @@ def find_id(ids, a, b):  # type: ignore[no-untyped-def]
 
 
 @njit_inlined
+def is_in_row(ids, row, a, b):  # type: ignore[no-untyped-def]
+    """Whether a row below `IdTable.settled` is where `find_id` would find this id."""
+    rows = ids.rows
+    is_same = rows[row, ID_A] == a and rows[row, ID_B] == b
+    return is_same and rows[row, TIME_US] >= ids.kept_from_us[0 if has_time(a, b) else 1]
+
+
+@njit_inlined
 def write_id(ids, digest, at, used, new):  # type: ignore[no-untyped-def]
     """Write an `IdRow` at `at`, as told by `find_id`, and take it into the digest: its row. `used`: how many there are before."""
     rows, slots = ids.rows, ids.slots
@@ -341,6 +349,11 @@ class IdTable:
     def arrays(self) -> IdArrays:
         """What the compiled functions take as `ids`; to be asked again after `reserve`."""
         return IdArrays(self.rows, self.slots, self.secret, self._kept_from_us, self.parts)
+
+    @property
+    def settled(self) -> int:
+        """Rows below are one an id. None is sure to be while a sweep is under way: what has moved is in its old place, too."""
+        return self.used if self._swept is None else 0
 
     def reserve(self, more: int) -> None:
         """Make room for `more` ids, with the index at most 70 % full, and do their part of what is under way: once a block."""

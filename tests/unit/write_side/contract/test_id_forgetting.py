@@ -14,6 +14,8 @@ from write_side.contract.compiled.compiled import njit
 from write_side.contract.state.fold_ids import id_words
 from write_side.contract.state.id_parts import PART_ROWS, have_time
 from write_side.contract.state.ids import SWEEP_AT, SWEPT_A_WORD, IdRow, IdTable, find_id, put_id
+from write_side.contract.state.state import State
+from write_side.ledger.rules.ran_before import remembered_rows
 
 Ids = npt.NDArray[np.uint64]
 
@@ -160,3 +162,41 @@ def test_few_forgotten_rows_wait_until_they_are_a_share_of_all() -> None:
     remembering.put(some_ids(chance, 1_000), np.full(1_000, count))
     assert remembering.table.used == count + 1_000
     remembering.check()
+
+
+def test_rows_of_many_ids_are_those_of_each_also_while_what_is_swept_is_in_two_places() -> None:
+    """In the order in which they came, which finds each behind the one before it, and in any other."""
+    chance, remembering, state = np.random.default_rng(3), Remembering(), State(0)
+    state.ids = table = remembering.table
+    count = 16 * PART_ROWS
+    ids = some_ids(chance, count)
+    remembering.put(ids, np.arange(count))
+    orders = [np.arange(count), np.arange(count)[::-1], chance.permutation(count)]
+
+    def check() -> None:
+        now = [remembered_rows(state, ids[[i]]) for i in range(0, count, 61)]
+        for order in orders:
+            rows, known = remembered_rows(state, ids[order])
+            back = np.argsort(order)
+            for i, (row, is_known) in zip(range(0, count, 61), now, strict=True):
+                assert known[back[i]] == is_known[0]
+                assert not is_known[0] or rows[back[i]].tolist() == row[0].tolist()
+
+    check()
+    remembering.forget(count // 4, count // 4)
+    check()
+    remembering.put(some_ids(chance, 1), np.full(1, count))  # begins to sweep
+    assert table._swept is not None
+    table._sweep(count // 2)
+    at, to = table._swept.tolist()
+    assert 0 < to < at < count
+    for row in map(
+        table.find, map(bytes, ids)
+    ):  # what becomes of these from now on is told where they are, not where they were
+        if row is not None:
+            table.rows[row, 4] = 12345
+    # The last one that has moved lies before one that has moved from there.
+    orders.append(np.concatenate((np.arange(at - 1, at), np.arange(to, at - 1), np.arange(to), np.arange(at, count))))
+    check()
+    table.sweep()
+    check()

@@ -11,7 +11,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from write_side.id_runs.run import JOINED, IdRun, Merged, find_in_run, run_of
+from write_side.id_runs.run import JOINED, IdRun, Merged, _spreads, find_in_run, run_of
 from write_side.ledger.rules.ran_before import ROW_WIDTH
 
 ROOT = Path(__file__).parents[4]
@@ -50,6 +50,14 @@ def test_runs_joined_are_the_run_of_all_their_rows(parts: list[Rows]) -> None:
     assert len(rows) == merged.count
     assert np.array_equal(rows, whole.rows)
     assert np.array_equal(merged.filter, whole.filter)
+
+
+def test_a_file_has_its_rows_in_the_order_of_their_spread_and_of_one_id_the_newest_first() -> None:
+    random = np.random.default_rng(7)
+    rows = random.integers(0, 2**64, (5_000, ROW_WIDTH), np.uint64)
+    rows[1_000:2_000, :2] = rows[3_000:4_000, :2]
+    wanted = np.lexsort((-np.arange(len(rows)), _spreads(rows, SECRET)))
+    assert np.array_equal(run_of([rows[:77], rows[77:]], SECRET).rows, rows[wanted])
 
 
 def test_of_a_hundred_ids_that_are_not_there_few_are_looked_for() -> None:
