@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Final
 
 from read_side.webhooks.apart import apart
+from read_side.webhooks.database import HooksUnavailable
 from read_side.webhooks.file_calls import LAST_CALL_S, THREAD
-from read_side.webhooks.hooks_file import HooksUnavailable
 
 LOOK_S: Final = 2.0
 

@@ -17,10 +17,10 @@ from fanfold.api.retry import retry
 from read_side.webhooks.alone import alone
 from read_side.webhooks.apart import apart
 from read_side.webhooks.batches import Batch
+from read_side.webhooks.database import HooksUnavailable
 from read_side.webhooks.delivery import Lane
 from read_side.webhooks.file_calls import THREAD, WAITS, FileCalls
 from read_side.webhooks.hooks import Hook
-from read_side.webhooks.hooks_file import HooksUnavailable
 from read_side.webhooks.kept_hooks import KeptHooks, Stored
 from read_side.webhooks.lane import Clock, Counts, LaneRun, Send, sent
 from read_side.webhooks.source import Source

@@ -14,7 +14,7 @@ from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from fanfold.api.retry import Waits, retry
 from read_side.webhooks.apart import apart
-from read_side.webhooks.hooks_file import HooksUnavailable
+from read_side.webhooks.database import HooksUnavailable
 from read_side.webhooks.kept_hooks import KeptHooks
 
 P = ParamSpec("P")

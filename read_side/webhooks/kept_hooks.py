@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, cast
 
 from read_side.webhooks.batches import Batch
+from read_side.webhooks.database import HooksFile
 from read_side.webhooks.delivery import Lane, resumed
 from read_side.webhooks.hooks import HOOKS_MAX, Hook, Wants
-from read_side.webhooks.hooks_file import HooksFile
 from read_side.whole_log.event_place import LAST, Place
 
 SECRETS_MAX: Final = 4

@@ -15,10 +15,10 @@ from jsonschema_rs import Draft202012Validator
 from fanfold.api.values import adapter
 from fanfold.api.webhooks import BODY_BYTES_MAX, BalancesWebhook, webhook_schema
 from read_side.webhooks import file_calls, source
+from read_side.webhooks.database import HooksUnavailable
 from read_side.webhooks.delivery import Answer, Lane
 from read_side.webhooks.file_calls import FileCalls
 from read_side.webhooks.hooks import Wants
-from read_side.webhooks.hooks_file import HooksUnavailable
 from read_side.webhooks.kept_hooks import KeptHooks, Stored
 from read_side.webhooks.source import Source
 from read_side.whole_log.event_place import LAST, Place

@@ -72,7 +72,7 @@ def test_every_field_makes_another_command(kind: Any, needed_only: bool) -> None
 @pytest.mark.parametrize("name", fields_of(Leg))
 def test_every_field_of_a_leg_makes_another_command(name: str) -> None:
     first, second = (
-        requests.LegsTransfer([Leg(**{"amount": -5, **said(Leg), name: value}), _LEGS[1]], id=_IDS[0])  # type: ignore[arg-type]
+        requests.LegsTransfer([Leg(**{"amount": -5, **said(Leg), name: value}), _LEGS[1]], id=_IDS[0])
         for value in TWO_VALUES[name]
     )
     assert command_of(first) != command_of(second)
