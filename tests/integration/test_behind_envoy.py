@@ -217,6 +217,20 @@ async def test_another_gateway_is_asked_where_one_was_not_reached_and_for_a_stre
     assert sorted(method for method in takes.asked if method != "GET") == sorted(WRITES * 2)
 
 
+async def test_a_write_that_reached_the_second_gateway_asked_may_have_been_made_though_the_first_was_away(
+    envoy_with: Envoy,
+) -> None:
+    async with asyncio.timeout(LIMIT_S), AsyncExitStack() as stack:
+        gone = Answers(b"")
+        config = example_for(f"{LOOPBACK}:{free_port()}", await listening(stack, gone))
+        envoy = await started(stack, envoy_with, config.replace("path: /readyz", "path: /nowhere"))
+        async with client_of(envoy.port) as http:
+            for method in WRITES * 3:
+                async with http.request(method, "/v1/accounts/alice", data=b"{}") as answer:
+                    assert await answer.json(content_type=None) == problem_document("outcome_unknown"), method
+        assert sorted(method for method in gone.asked if method != "GET") == sorted(WRITES * 3)
+
+
 async def test_what_finds_no_room_in_envoy_left_for_no_gateway_and_is_told_so(envoy_with: Envoy) -> None:
     async def refused(status: int) -> dict[str, object]:
         async with http.post("/v1/transfers", data=b"{}") as answer:
