@@ -477,6 +477,10 @@ class Pending:
     position: PositionText
     at: Moment
     result: Annotated[str, _one_of("pending", means="It is not over.")] = "pending"
+    dry_run: Annotated[
+        bool,
+        Field(json_schema_extra=without_default, description="Whether a dry run asked: of an id that runs already."),
+    ] = False
     repeated: Annotated[bool, Field(json_schema_extra=without_default, description=_REPEATED)] = False
     stale_since: Annotated[Optionally[Moment], _STALE_OUTCOME] = None
 
@@ -500,6 +504,17 @@ _HOLD_NOW: Final = "Of a hold: how it is now."
 WaitingFor = Annotated[tuple[Waiting, ...], _as("Of a transfer under way: the answers that it waits for.")]
 
 
+Age = Annotated[Count, _as("For how long it has been under way, milliseconds.")]
+ProblemType = Annotated[
+    str, Field(json_schema_extra={"format": "uri"}, description="`urn:fanfold:problem:` and the code.")
+]
+ProblemTitle = Annotated[str, _as("What is the matter, the same for each code.")]
+ProblemStatus = Annotated[int, _as("The HTTP status; of a line of a batch, what the single request would have got.")]
+ProblemDetail = Annotated[str, _as("For a person: what it means for the money, and what to do.")]
+MeantAccount = Annotated[str, _as("The account that is meant, where it is one alone.")]
+AvailableThen = Annotated[str, _as("What the account has, where that was too little, in minor units.")]
+
+
 @dataclass(frozen=True)
 class OpenTransfer:
     """A transfer under way. begun: its position in its home partition's log; partition: that home."""
@@ -509,7 +524,7 @@ class OpenTransfer:
     phase: OpenPhase
     partition: Partition
     begun: PositionText
-    age_ms: Annotated[Count, _as("For how long it has been under way, milliseconds.")]
+    age_ms: Age
     waiting_for: WaitingFor
 
     __pydantic_config__ = _OPEN
@@ -583,6 +598,12 @@ class Outcome:
     position: PositionText
     at: Moment
     code: Optionally[Word] = None
+    type: Optionally[ProblemType] = None
+    title: Optionally[ProblemTitle] = None
+    status: Optionally[ProblemStatus] = None
+    detail: Optionally[ProblemDetail] = None
+    account: Optionally[MeantAccount] = None
+    available: Optionally[AvailableThen] = None
     reference: Optionally[Reference] = None
     metadata: Optionally[Metadata] = None
     accounts: Annotated[tuple[AccountState, ...], Field(description="As the outcome left them.")] = ()
@@ -599,6 +620,9 @@ class Outcome:
         ),
     ] = ()
     legs: Annotated[tuple[MovedLeg, ...], _as("Of a transfer across partitions: what it moves.")] = ()
+    partition: Annotated[Optionally[Partition], _as("Of a transfer under way: its home.")] = None
+    begun: Annotated[Optionally[PositionText], _as("Of a transfer under way: where its home's log begins it.")] = None
+    age_ms: Optionally[Age] = None
     waiting_for: WaitingFor = ()
     reverses: Optionally[ReversedId] = None
     reversed_by: Annotated[Optionally[Id], _as("The reversal of this transfer.")] = None
@@ -858,22 +882,20 @@ ProblemCode = TypeAliasType(
         ),
     ],
 )
-ProblemTitle = Annotated[str, _as("What is the matter, the same for each code.")]
-ProblemDetail = Annotated[str, _as("For a person: what it means for the money, and what to do.")]
 
 
 @dataclass(frozen=True)
 class Problem:
     """Why something was refused (RFC 9457). `code` is stable; `detail` says what it means for the money and what to do."""
 
-    type: Annotated[str, Field(json_schema_extra={"format": "uri"}, description="`urn:fanfold:problem:` and the code.")]
+    type: ProblemType
     title: ProblemTitle
-    status: Annotated[int, _as("The HTTP status; of a line of a batch, what the single request would have got.")]
+    status: ProblemStatus
     code: ProblemCode
     detail: ProblemDetail
     field: Annotated[Optionally[str], _as("Which field of the request is meant.")] = None
     id: Annotated[Optionally[Id], _as("The id of the command.")] = None
-    account: Annotated[Optionally[str], _as("The account that is meant, where it is one alone.")] = None
+    account: Optionally[MeantAccount] = None
     result: Annotated[Optionally[Annotated[str, _one_of("refused", means=_IN_THE_LOG)]], _as(_IN_THE_LOG)] = None
     position: Annotated[
         Optionally[PositionText],
@@ -881,9 +903,7 @@ class Problem:
     ] = None
     at: Annotated[Optionally[Moment], _as("When the log got this refusal, UTC.")] = None
     version: Annotated[Optionally[Count], _as("Of `version_not_reached`: the version that is held.")] = None
-    available: Annotated[Optionally[str], _as("What the account has, where that was too little, in minor units.")] = (
-        None
-    )
+    available: Optionally[AvailableThen] = None
     remembered_from: Annotated[
         Optionally[Moment],
         _as("Of `id_expired`: ids that carry a time from then on are remembered, older ones are refused."),

@@ -1,6 +1,7 @@
 """All webhooks of a process: begun, ended and begun anew as commands change the file that they are kept in.
 
-Nothing that happens here reaches whoever folds or answers: a file that cannot be used, a receiver, a bug are told and tried again.
+Nothing that happens here reaches whoever folds or answers: a file that cannot be used, a receiver and a bug are told, and tried
+again.
 """
 
 from __future__ import annotations

@@ -335,6 +335,8 @@ def _check_documented(method: str, path: str, reply: Reply) -> None:
     if route is not None and reply.status >= 400:
         assert reply.code == reply.document["code"]
         check_documented("write", method, path, reply.status, reply.document)
+    elif route is not None and reply.headers.get("content-type") == "application/json":
+        check_documented("write", method, path, reply.status, reply.document)
     elif route is not None and route.of_lines and reply.headers["content-type"] == NDJSON:
         codes = {line["code"] for line in reply.lines if line["status"] >= 400}
         assert codes <= {*route.of_lines}, codes - {*route.of_lines}

@@ -21,6 +21,14 @@ from write_side.ledger.commands.commands import Command
 from write_side.owner.outcomes import OutcomeUnknown
 
 NAME = "fanfold-position"
+PENDING: dict[str, Any] = {
+    "id": ID,
+    "result": "pending",
+    "protocol": "saga",
+    "phase": "debiting",
+    "position": "2:4",
+    "at": "2026-01-01T00:00:00.000000Z",
+}
 
 
 class Answering(Edge):
@@ -45,7 +53,7 @@ async def test_each_address_of_a_command_tells_it(method: str, path: str, body: 
     ("status", "document", "told"),
     [
         (201, {"id": ID, "result": "done", "position": "0:17,3:9"}, "0:17,3:9"),
-        (202, {"id": ID, "result": "pending", "position": "2:4"}, "2:4"),
+        (202, PENDING, "2:4"),
         (422, problem_document("insufficient_available", id=ID, position="1:5"), "1:5"),
         (422, problem_document("id_reused_with_other_content", id=ID), None),
     ],
@@ -71,7 +79,7 @@ async def test_what_wrote_nothing_tells_none() -> None:
     "first",
     [
         Answer(201, {"id": ID, "result": "done", "position": "0:17"}),
-        Answer(202, {"id": ID, "result": "pending", "position": "2:4"}),
+        Answer(202, PENDING),
         Answer(422, problem_document("insufficient_available", id=ID, position="1:5")),
     ],
 )
