@@ -16,6 +16,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from deploy.repeated_logs import say_seldom
+from fanfold.doors.harmless import Harmless
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
@@ -80,8 +81,8 @@ def _exporter() -> SpanExporter | None:
             return OTLPSpanExporter()
         except ModuleNotFoundError as missing:
             reason = f"{missing.name} is not installed: pip install 'fanfold[otel]'"
-        except ValueError:  # its words may hold the value, and that a secret
-            reason = _WRONG
+        except Exception as failed:  # a file of a certificate, a plugin; its words may hold a value, and that a secret
+            reason = f"{_WRONG} ({type(failed).__name__})"
     _log.warning("traces_not_sent", reason=reason)
     return None
 
@@ -108,9 +109,14 @@ def traced(
 
 
 def _end(provider: Any) -> None:
-    ending = threading.Thread(target=provider.shutdown, daemon=True)
-    ending.start()
-    ending.join(END_S)
+    def shut_down() -> None:
+        with Harmless("the last spans"):
+            provider.shutdown()
+
+    with Harmless("the last spans"):  # no thread can be had
+        ending = threading.Thread(target=shut_down, daemon=True)
+        ending.start()
+        ending.join(END_S)
 
 
 def read_door(app: Any, tracer: Tracer | None) -> Any:

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from read_side.settings import ReadSettings
 from read_side.webhooks.addresses import check_url
+from read_side.webhooks.alone import lock_of
 from read_side.webhooks.batches import probe
-from read_side.webhooks.deliverer import lock_of
 from read_side.webhooks.delivery import Answer
 from read_side.webhooks.hooks import Exhausted, Hook, wants_of
 from read_side.webhooks.kept_hooks import Dead, KeptHooks, NoHook

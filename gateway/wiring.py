@@ -138,7 +138,8 @@ class Gateway:
 
             checked, self._door = _checked(settings, self._identity, proxy, passed_on, self.hub, metrics, rates, kept)
             tickets = TicketDoor(checked, self._identity, kept)
-        plain_door = CommandDoor(commands, written, settings.upstream_silence_ms)
+        asked = commands if tracer is None or pushes is None else _traced_commands(commands, tracer, pushes)
+        plain_door = CommandDoor(asked, written, settings.upstream_silence_ms)
         command_door: Commands = plain_door
         if checked is not None:
             from gateway.proxy.checked_submits import CheckedSubmits
@@ -373,6 +374,14 @@ def _traced(front: App, tracer: Tracer, pushes: PushSpans) -> App:
     from gateway.arrivals.traced import go_on_as, parent_sent
 
     return ServerSpans(front, tracer, "", pushes.answered, parent_sent, go_on_as)
+
+
+def _traced_commands(commands: App, tracer: Tracer, pushes: PushSpans) -> App:
+    """What streams ask of the write side, each request of many commands one span in the trace of the first stream's."""
+    from fanfold.doors.server_spans import ServerSpans
+    from gateway.arrivals.traced import ask_as
+
+    return ServerSpans(commands, tracer, "stream: ", pushes.answered, begun=ask_as)
 
 
 class _Ready(msgspec.Struct):

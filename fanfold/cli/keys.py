@@ -20,7 +20,7 @@ Grants = Annotated[
     typer.Option(
         "--grant",
         metavar="ACCOUNTS=RIGHTS",
-        help="what it may, such as 'team1.*=read,debit' or '@owner:anna=read'; several times",
+        help="what it may, such as 'team1.*=read,debit', '@owner:anna=read' or 'anna.*@owner:anna=open'; several times",
     ),
 ]
 KeyFile = Annotated[

@@ -53,9 +53,9 @@ WEBHOOK_COMMANDS: Final = {
     "resume": Command("webhooks", "resume", "Resume a webhook where it was."),
     "replay": Command("webhooks", "replay", "Deliver again from a position or a time."),
     "rotate": Command("webhooks", "rotate", "Make a new secret; for a while both sign."),
-    "dead": Command("webhooks", "dead", "List deliveries that were given up."),
-    "retry": Command("webhooks", "retry", "Have dead letters tried again."),
-    "discard": Command("webhooks", "discard", "Discard a dead letter."),
+    "dead": Command("webhook_letters", "dead", "List deliveries that were given up."),
+    "retry": Command("webhook_letters", "retry", "Have dead letters tried again."),
+    "discard": Command("webhook_letters", "discard", "Discard a dead letter."),
     "test": Command("webhooks", "test", "Send a signed test delivery now."),
 }
 COMMANDS: Final[dict[str, Command | Group]] = {

@@ -29,8 +29,6 @@ From = Annotated[
         help="where it begins: `now`, `start`, a position (0:17, the block that is delivered first), or a time",
     ),
 ]
-Number = Annotated[int, typer.Argument(metavar="NUMBER", help="which letter, as `fanfold webhook dead` has it")]
-
 COLUMNS: Final = (
     Column("webhook"),
     Column("url", folds=True),
@@ -38,13 +36,6 @@ COLUMNS: Final = (
     Column("state", folds=True),
     Column("behind", right=True),
     Column("dead", right=True),
-)
-LETTERS: Final = (
-    Column("number", right=True),
-    Column("changes", right=True),
-    Column("given up at"),
-    Column("because", folds=True),
-    Column("message", folds=True),
 )
 
 
@@ -104,7 +95,7 @@ def add(
     say(f"{hook_id}\n{secret}", changed=True)
     complain("Keep the secret now, it is shown once: the receiver checks signatures with it.")
     if not paused:
-        _tell_where_delivered(NOTICED_S)
+        tell_where_delivered(NOTICED_S)
 
 
 def list_hooks(as_json: AsJson = False) -> None:
@@ -124,7 +115,7 @@ def list_hooks(as_json: AsJson = False) -> None:
     rows = [(each["id"], each["url"], _wants(each), _state(each), _behind(each), str(each["dead"])) for each in hooks]
     say(laid_out(Sheet(COLUMNS, rows)))
     if hooks:
-        _tell_where_delivered()
+        tell_where_delivered()
 
 
 def remove(hook_id: WebhookId) -> None:
@@ -185,7 +176,7 @@ def replay(hook_id: WebhookId, begin: From) -> None:
     with failures_told(BAD):
         replay_hook(hook_id, _begin(begin))
     say(f"{hook_id} delivers from {begin}")
-    _tell_if_paused(hook_id)
+    tell_if_paused(hook_id)
 
 
 def rotate(
@@ -204,59 +195,6 @@ def rotate(
         secret = rotate_secret(hook_id, keep_hours)
     say(secret, changed=True)
     complain(f"Keep it now, it is shown once. The old one signs as well for {keep_hours:g} hours.")
-
-
-def dead(hook_id: WebhookId, as_json: AsJson = False) -> None:
-    """List the dead letters of a webhook: deliveries that were given up.
-
-    Example:
-
-      fanfold webhook dead wh_0123456789ab
-    """
-    from deploy.webhook_file import dead_letters
-
-    with failures_told(BAD):
-        letters = dead_letters(hook_id)
-    if as_json:
-        say(json.dumps({"letters": [each._asdict() | {"due": bool(each.due)} for each in letters]}))
-        return
-    rows = [
-        (str(each.number), str(each.changes), format_time(each.at_us), each.error, each.message_id) for each in letters
-    ]
-    say(laid_out(Sheet(LETTERS, rows)))
-
-
-def retry(
-    hook_id: WebhookId,
-    number: Annotated[int | None, typer.Argument(metavar="NUMBER", help="one letter only, else all")] = None,
-) -> None:
-    """Have dead letters tried again, once, by the process that delivers. What they tell is old by now: see the versions.
-
-    Example:
-
-      fanfold webhook retry wh_0123456789ab
-    """
-    from deploy.webhook_file import retry_letters
-
-    with failures_told(BAD):
-        count = retry_letters(hook_id, number)
-    say(f"{count} of its dead letters are tried again")
-    _tell_if_paused(hook_id)
-    _tell_where_delivered()
-
-
-def discard(hook_id: WebhookId, number: Number) -> None:
-    """Discard a dead letter that nobody needs any more.
-
-    Example:
-
-      fanfold webhook discard wh_0123456789ab 1
-    """
-    from deploy.webhook_file import discard_letter
-
-    with failures_told(BAD):
-        discard_letter(hook_id, number)
-    say(f"letter {number} is discarded")
 
 
 def test(hook_id: WebhookId) -> None:
@@ -289,7 +227,8 @@ def _begin(text: str) -> dict[int, int] | int:
     return max(1, time_us(moment))
 
 
-def _tell_where_delivered(wait_s: float = 0.0) -> None:
+def tell_where_delivered(wait_s: float = 0.0) -> None:
+    """Where no process of this machine delivers: that it is so. wait_s: for one to notice."""
     from deploy.webhook_file import is_delivered, webhook_file
 
     if not is_delivered(wait_s):
@@ -299,7 +238,8 @@ def _tell_where_delivered(wait_s: float = 0.0) -> None:
         )
 
 
-def _tell_if_paused(hook_id: str) -> None:
+def tell_if_paused(hook_id: str) -> None:
+    """Why a webhook sends nothing, where a person has to resume it."""
     from deploy.webhook_file import why_paused
 
     if (reason := why_paused(hook_id)) is not None:

@@ -149,8 +149,9 @@ class _Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send_message: Send) -> None:
         started = perf_counter()
-        incoming = Incoming(receive, self._budget, principal_of(scope))
+        incoming = Incoming(receive, self._budget)
         try:
+            incoming.whose = principal_of(scope)
             response = await self._handle(scope, incoming)
         except ClientGone:
             return

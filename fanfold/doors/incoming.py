@@ -72,22 +72,22 @@ def _large(body_bytes: int) -> int:
 
 class Incoming:
     """The body of one request. `receive` gives its next message (ASGI); `keep` what is not dropped again at once. whose: as of
-    `Budget.move`."""
+    `Budget.move`, said before anything is kept."""
 
     def __init__(self, receive: Receive, budget: Budget, whose: str | None = None) -> None:
         self.receive = receive
-        self._whose = whose
+        self.whose = whose
         self._budget = budget
         self._kept_bytes = 0
 
     def keep(self, more_bytes: int) -> None:
         """Raises TooMuchAtOnce, and then holds nothing any more."""
-        if not self._budget.move(self._kept_bytes, self._kept_bytes + more_bytes, self._whose):
+        if not self._budget.move(self._kept_bytes, self._kept_bytes + more_bytes, self.whose):
             self.give_back()
             raise TooMuchAtOnce
         self._kept_bytes += more_bytes
 
     def give_back(self) -> None:
         """Whatever became of the request: its bytes are others' now. Twice is once."""
-        self._budget.move(self._kept_bytes, 0, self._whose)
+        self._budget.move(self._kept_bytes, 0, self.whose)
         self._kept_bytes = 0

@@ -30,7 +30,7 @@ DISCARDED_BYTES_MAX: Final = 64 * 1024 * 1024
 
 
 PRINCIPAL_NAME: Final = PRINCIPAL.lower().encode()
-_READ: Final = frozenset({b"content-type", b"content-length", b"content-encoding", b"idempotency-key", PRINCIPAL_NAME})
+_READ: Final = frozenset({b"content-type", b"content-length", b"content-encoding", b"idempotency-key"})
 
 
 _PRINCIPAL: Final = re.compile(rf"{PRINCIPAL_GRAMMAR}\Z", re.ASCII)
@@ -41,8 +41,18 @@ class ClientGone(Exception):
 
 
 def principal_of(scope: Scope) -> str | None:
-    """Who asks, as the gateway says it (nobody else reaches an inner door); None where it asks nobody."""
-    return next((value.decode("latin-1") for name, value in scope["headers"] if name == PRINCIPAL_NAME), None)
+    """Who asks, as the gateway in front says it; None where it asks nobody. Only a gateway and other neighbours reach a side, and
+    they are believed; but it goes into the log, and says whose a share of the room is, so it is looked at all the same. Raises
+    Malformed."""
+    given: list[bytes] = [value.strip(b" \t") for name, value in scope["headers"] if name == PRINCIPAL_NAME]
+    if not any(given):
+        return None
+    if len(given) > 1:
+        raise Malformed("parameter_malformed", PRINCIPAL, "must not be given twice")
+    name = given[0].decode("latin-1")
+    if not _PRINCIPAL.match(name):
+        raise Malformed("parameter_malformed", PRINCIPAL, "must be 1 to 255 visible ASCII characters")
+    return name
 
 
 def read_headers(given: Iterable[tuple[bytes, bytes]]) -> Headers:
@@ -57,18 +67,6 @@ def read_headers(given: Iterable[tuple[bytes, bytes]]) -> Headers:
                 raise Malformed("parameter_malformed", name.decode(), "must not be given twice")
             headers[name] = value.strip(b" \t")
     return headers
-
-
-def asker_of(headers: Headers) -> str:
-    """Who asks, as the gateway in front says it, "" for nobody. Only a gateway and other neighbours reach a side, and they are
-    believed; but it goes into the log, so it is looked at all the same. Raises Malformed."""
-    given = headers.get(PRINCIPAL_NAME)
-    if not given:
-        return ""
-    name = given.decode("latin-1")
-    if not _PRINCIPAL.match(name):
-        raise Malformed("parameter_malformed", PRINCIPAL, "must be 1 to 255 visible ASCII characters")
-    return name
 
 
 def named_by_path(scope: Scope, route: Route) -> str:

@@ -27,6 +27,7 @@ from fanfold.api.answer_headers import POSITION
 from fanfold.api.route_names import METHODS, RouteNames
 from fanfold.api.routes import EVENTS, STREAM_PATH
 from fanfold.doors.answer import Send
+from fanfold.doors.harmless import Harmless
 from fanfold.doors.incoming import Message, Receive
 from fanfold.doors.request import Scope
 
@@ -54,7 +55,8 @@ class Answered(NamedTuple):
 
 class ServerSpans:
     """ASGI 3, around an application. door: how names of spans begin. parent_of: the trace that a request is of, b"" for none of
-    its own; begun: told the header that goes on in its place. answered: told before who asked is."""
+    its own; begun: told the header that goes on in its place. answered: told before who asked is. What fails of a trace (a
+    sampler of somebody's, what follows an answer) leaves the request as it is."""
 
     def __init__(
         self,
@@ -79,6 +81,7 @@ class ServerSpans:
         self._second = 0
         self._recorded = 0
         self._routes = RouteNames(())
+        self._harmless = Harmless("traces")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = self._routes.of(scope["path"]) if scope["type"] == "http" else None
@@ -86,13 +89,22 @@ class ServerSpans:
             await self._app(scope, receive, send)
             return
         began_ns = self._now_ns()
+        span: Span | None = None
+        with self._harmless:
+            span = self._begin(scope, route, began_ns)
+        if span is None:
+            await self._app(scope, receive, send)
+        else:
+            await self._recorded_request(scope, receive, send, span, began_ns)
+
+    def _begin(self, scope: Scope, route: str, began_ns: int) -> Span | None:
+        """The request's span; None where it is not recorded. What goes on in the place of its trace is told."""
         parent = self._parent_of(scope)
         context = span_context(parent)
         if not self._may_record(began_ns):
             if context is not None and context.trace_flags.sampled:
                 self._begun(scope, unsampled(parent))
-            await self._app(scope, receive, send)
-            return
+            return None
         method = scope["method"] if scope["method"] in METHODS else "_OTHER"
         span = self._tracer.start_span(
             f"{self._door}{method} {route}",
@@ -102,11 +114,10 @@ class ServerSpans:
             start_time=began_ns,
         )
         if not span.is_recording():
-            await self._app(scope, receive, send)
-            return
+            return None
         self._recorded += 1
         self._begun(scope, traceparent(span.get_span_context()))
-        await self._recorded_request(scope, receive, send, span, began_ns)
+        return span
 
     async def _recorded_request(self, scope: Scope, receive: Receive, send: Send, span: Span, began_ns: int) -> None:
         whole_ns = began_ns
@@ -120,22 +131,28 @@ class ServerSpans:
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
-                status = message["status"]
-                span.set_attribute("http.response.status_code", status)
-                if status >= 500:
-                    span.set_status(StatusCode.ERROR)
-                places = places_of(message.get("headers", ()))
-                _tell_places(span, places)
-                self._answered(Answered(span, places, began_ns, whole_ns))
+                with self._harmless:
+                    self._headed(message, span, began_ns, whole_ns)
             await send(message)
 
         try:
             await self._app(scope, reading, sending)
         except BaseException:
-            span.set_status(StatusCode.ERROR)
+            with self._harmless:
+                span.set_status(StatusCode.ERROR)
             raise
         finally:
-            span.end(self._now_ns())
+            with self._harmless:
+                span.end(self._now_ns())
+
+    def _headed(self, head: Message, span: Span, began_ns: int, whole_ns: int) -> None:
+        status = head["status"]
+        span.set_attribute("http.response.status_code", status)
+        if status >= 500:
+            span.set_status(StatusCode.ERROR)
+        places = places_of(head.get("headers", ()))
+        _tell_places(span, places)
+        self._answered(Answered(span, places, began_ns, whole_ns))
 
     def _may_record(self, now_ns: int) -> bool:
         second = now_ns // 1_000_000_000

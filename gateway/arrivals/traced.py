@@ -26,3 +26,9 @@ def go_on_as(scope: Mapping[str, Any], parent: bytes) -> None:
     arrival: Arrival | None = scope.get(SCOPE)
     if arrival is not None and parent:
         arrival.trace = arrival.trace._replace(parent=parent)
+
+
+def ask_as(scope: Mapping[str, Any], parent: bytes) -> None:
+    """The same of a request of the gateway itself: its own headers say the trace."""
+    headers: list[tuple[bytes, bytes]] = scope["headers"]
+    headers[:] = [(name, parent if name == TRACEPARENT else value) for name, value in headers]

@@ -86,6 +86,17 @@ def accounts_named(asked: Open | Command) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(need.account for need in _needs(asked)))
 
 
+def unclear(principal: Principal, asked: Open | Command) -> tuple[list[str], list[str]]:
+    """Accounts that a command names itself: those of which it depends on whose they are whether it may be done, and whether they
+    may be shown. What a grant over names allows has nobody looked for."""
+    if isinstance(asked, requests.Capture | requests.Void | requests.Reverse):
+        return [], []
+    needs = list(_needs(asked))
+    # To open is about who it is opened for, which is said in the command.
+    judged = [need.account for need in needs if need.right is not Right.OPEN and principal.unclear(*need)]
+    return judged, [need.account for need in needs if principal.unclear(Right.READ, need.account)]
+
+
 def _needs(asked: Open | Command) -> Iterator[Need]:
     match asked:
         case Open():

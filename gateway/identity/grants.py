@@ -42,6 +42,12 @@ class Right(StrEnum):
     SYSTEM = "system"
 
 
+OPENS_WHAT: Final = (
+    'the right "open" is about names, and an owner has none before an account is opened: say "accounts" beside "owner", such as '
+    '"anna.*"; with "*" any name may be taken, also one that others are about to pay'
+)
+
+
 class BadGrants(ValueError):
     """Grants that mean nothing, or more than one thing. The message says why, without what was written."""
 
@@ -59,18 +65,24 @@ class Grant:
     def is_over_an_owner(self) -> bool:
         return self.owner not in (None, EVERYTHING)
 
+    @property
+    def is_of_whatever_is_theirs(self) -> bool:
+        """Whether it can be said by an owner alone."""
+        return self.owner is not None and self.accounts == EVERYTHING and Right.OPEN not in self.rights
+
     def covers(self, account: str, owner: str | None = None) -> bool:
         """owner: whose it is; None: nobody's, or that is not known."""
-        return self._names(account) and (not self.is_over_an_owner or self.owner == owner)
+        return self.names(account) and (not self.is_over_an_owner or self.owner == owner)
 
     def covers_opening(self, account: str, owner: str | None) -> bool:
         """Whether it may be opened for this owner: for somebody else only where that is said. Where owners have rights, who
         could open in any name would give them away, his own included."""
         if owner is None or self.accounts == EVERYTHING:
             return self.covers(account, owner)
-        return self._names(account) and self.owner in (owner, EVERYTHING)
+        return self.names(account) and self.owner in (owner, EVERYTHING)
 
-    def _names(self, account: str) -> bool:
+    def names(self, account: str) -> bool:
+        """Whether it is about accounts of this name, whoever's."""
         if self.accounts.endswith(EVERYTHING):
             return account.startswith(self.accounts[:-1])
         return account == self.accounts
@@ -105,6 +117,14 @@ class Principal:
             return self.is_of_the_system
         owner = self.owned.get(account) if self.owned else None
         return any(right in grant.rights and grant.covers(account, owner) for grant in self.grants)
+
+    def unclear(self, right: Right, account: str) -> bool:
+        """Whether it depends on whose it is, and that is not known: no grant over its name gives the right, one over an owner's
+        accounts may."""
+        if account.startswith("@") or account in self.owned or not self.owners:
+            return False
+        given = [grant for grant in self.grants if right in grant.rights and grant.names(account)]
+        return bool(given) and all(grant.is_over_an_owner for grant in given)
 
     def may_open(self, account: str, owner: str | None) -> bool:
         """owner: for whom; None for nobody."""
@@ -161,15 +181,19 @@ def grants_of(document: object) -> tuple[Grant, ...]:
 def _grant(document: object) -> Grant:
     if not isinstance(document, dict) or not {"rights"} < document.keys() <= {"accounts", "owner", "rights"}:
         raise BadGrants('a grant must have "accounts" or "owner" (or both) and "rights", and nothing else')
-    if "owner" in document and document["owner"] is None:
-        raise BadGrants("owner must be whose accounts they are")
-    return grant(document.get("accounts", EVERYTHING), document["rights"], document.get("owner"))
+    if None in (document.get("owner", ""), document.get("accounts", "")):
+        raise BadGrants("accounts and owner must be texts, where they are said")
+    return grant(document.get("accounts"), document["rights"], document.get("owner"))
 
 
 def grant(accounts: object, rights: object, owner: object = None) -> Grant:
-    """Raises BadGrants."""
+    """accounts: None where an owner stands alone: whichever are theirs. Raises BadGrants."""
     if owner is not None and (not isinstance(owner, str) or not _OWNER.match(owner)):
         raise BadGrants('owner must be as accounts have it, or "*"')
+    if accounts is None and owner is not None:
+        if isinstance(rights, list) and Right.OPEN in rights:
+            raise BadGrants(OPENS_WHAT)
+        accounts = EVERYTHING
     if not isinstance(accounts, str) or not _ACCOUNTS.match(accounts):
         raise BadGrants('accounts must be an id, the beginning of ids with "*" at its end, or "*"')
     if not isinstance(rights, list) or not rights:
@@ -190,7 +214,7 @@ _SETS_OF_RIGHTS: Final[dict[frozenset[Right], frozenset[Right]]] = {}
 def documents_of(grants: Iterable[Grant]) -> list[dict[str, object]]:
     """The JSON of grants."""
     return [
-        ({"accounts": each.accounts} if each.owner is None or each.accounts != EVERYTHING else {})
+        ({} if each.is_of_whatever_is_theirs else {"accounts": each.accounts})
         | ({} if each.owner is None else {"owner": each.owner})
         | {"rights": sorted(each.rights)}
         for each in grants
@@ -198,21 +222,23 @@ def documents_of(grants: Iterable[Grant]) -> list[dict[str, object]]:
 
 
 def grant_of_text(text: str) -> Grant:
-    """`team1.*=read,debit`, or `@owner:anna=read` over an owner's accounts, as a command takes it. Raises BadGrants."""
-    accounts, separator, rights = text.rpartition("=")
+    """As a command takes it: `team1.*=read,debit`, or `@owner:anna=read` over an owner's accounts, or both,
+    `anna.*@owner:anna=open`. Raises BadGrants."""
+    whose, separator, rights = text.rpartition("=")
     if not separator:
         raise BadGrants("a grant is written ACCOUNTS=RIGHTS, such as team1.*=read,debit or @owner:anna=read")
-    if accounts.startswith(_OF_OWNER):
-        return grant(EVERYTHING, _words(rights), accounts.removeprefix(_OF_OWNER))
+    accounts, separator, owner = whose.partition(_OF_OWNER)
+    if separator:
+        return grant(accounts or None, _words(rights), owner)
     return grant(accounts, _words(rights))
 
 
 def text_of_grant(document: Mapping[str, Any]) -> str:
-    """The text of a grant's JSON, for a person: as `grant_of_text` takes it, where it has no name beside its owner."""
+    """The text of a grant's JSON, for a person, as `grant_of_text` takes it."""
     owner, accounts, rights = document.get("owner"), document.get("accounts"), ",".join(document["rights"])
     if owner is None:
         return f"{accounts}={rights}"
-    return f"{_OF_OWNER}{owner}{'' if accounts is None else f' {accounts}'}={rights}"
+    return f"{accounts or ''}{_OF_OWNER}{owner}={rights}"
 
 
 def _words(rights: str) -> Sequence[str]:

@@ -20,14 +20,31 @@ KEPT_MAX: Final = 50_000
 """Accounts whose owners are kept, some 10 MB; beyond it all are asked anew."""
 KEPT_S: Final = 60.0
 """An owner never changes; but where a log is lost and begun again, the same name may be somebody else's."""
-NAMES_MAX: Final = 400
-"""Of one question: an address of 26 KB at most."""
+NAMES_MAX: Final = 900
+NAME_BYTES_MAX: Final = 26_000
+"""Of one question: what one may ask about, and what an address may have, both with the names that nobody has beside."""
+QUESTIONS_AT_ONCE: Final = 4
+"""Of one request: each takes a place of all that may be under way to the read side."""
+LOOKED_UP_MAX: Final = KEPT_MAX
+"""Names of one request: 125 questions at most. More would be asked for by one batch of 8 MiB, and none of it kept."""
+SHOWN_WITHIN_S: Final = 1.0
+"""So long is waited for what only an answer's accounts depend on: a command that may be done is not held up by who is away."""
 LOOKED_UP_WITHIN_S: Final = 5.0
 """Of the names of one message or request, where nothing else bounds it."""
 
 
 class NotLookedUp(Exception):
     """Who has a part in something could not be said: nobody is let through on a guess."""
+
+
+class TooManyNames(Exception):
+    """One request names more accounts than are looked up for one. The message says what to do."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(
+            f"it depends on whose {count} accounts are, and of one request {LOOKED_UP_MAX} are looked up; "
+            "send it in smaller parts"
+        )
 
 
 Ask = Callable[[Sequence[str]], Awaitable[Mapping[str, str]]]
@@ -45,25 +62,50 @@ class Owners:
         self._kept: dict[str, str] = {}
         self._kept_since_s = clock()
 
-    async def knowing(self, principal: Principal, names: Iterable[str]) -> Principal:
+    async def knowing(self, principal: Principal, names: Iterable[str], wished: Iterable[str] = ()) -> Principal:
         """The same one, of whom it is known which of these accounts are an owner's that they have rights over. What was known
-        before stays. Raises NotLookedUp."""
+        before stays.
+
+        names: what has to be known. wished: what only more is shown by; where that cannot be said, nobody's. Raises NotLookedUp,
+        TooManyNames."""
         if not principal.owners:
             return principal
-        wanted = [name for name in dict.fromkeys(names) if name[:1] != "@" and name not in principal.owned]
-        if not wanted:
-            return principal  # itself: the lines of a batch share what is known of all of them
         self._forget()
-        found: dict[str, str | None] = {
-            name: self._kept[name] for name in wanted if self._kept.get(name) in principal.owners
-        }
-        asked = [name for name in wanted if name not in found]
-        for at in range(0, len(asked), NAMES_MAX):
-            found |= await self._asked(asked[at : at + NAMES_MAX])
+        found: dict[str, str | None] = {}
+        needed, more = self._unknown(principal, names, found), self._unknown(principal, wished, found)
+        if not (needed or more or found):
+            return principal  # itself: the lines of a batch share what is known of all of them
+        if len(needed) > LOOKED_UP_MAX:
+            raise TooManyNames(len(needed))
+        asked = dict.fromkeys(needed) | dict.fromkeys(more[: LOOKED_UP_MAX - len(needed)])
+        found |= dict.fromkeys(more)
+        try:
+            async with asyncio.timeout(None if needed else SHOWN_WITHIN_S):
+                found |= await self._all_asked([*asked])
+        except (NotLookedUp, TimeoutError):
+            if needed:
+                raise NotLookedUp from None
         return principal.knowing(found)
 
+    def _unknown(self, principal: Principal, names: Iterable[str], found: dict[str, str | None]) -> list[str]:
+        """Those that have to be asked about; found: what is known of others."""
+        wanted = [name for name in dict.fromkeys(names) if name[:1] != "@" and name not in principal.owned]
+        known = {name: self._kept[name] for name in wanted if self._kept.get(name) in principal.owners}
+        found |= known
+        return [name for name in wanted if name not in known]
+
+    async def _all_asked(self, names: Sequence[str]) -> dict[str, str | None]:
+        questions = _questions(names)
+        if len(questions) == 1:
+            return await self._asked(questions[0])
+        found: dict[str, str | None] = {}
+        for at in range(0, len(questions), QUESTIONS_AT_ONCE):
+            for answer in await asyncio.gather(*map(self._asked, questions[at : at + QUESTIONS_AT_ONCE])):
+                found |= answer
+        return found
+
     async def knowing_soon(self, principal: Principal, names: Iterable[str]) -> Principal:
-        """The same within a time. Raises NotLookedUp."""
+        """The same within a time. Raises NotLookedUp, TooManyNames."""
         try:
             async with asyncio.timeout(LOOKED_UP_WITHIN_S):
                 return await self.knowing(principal, names)
@@ -90,3 +132,14 @@ class Owners:
         if now_s - self._kept_since_s >= KEPT_S:
             self._kept.clear()
             self._kept_since_s = now_s
+
+
+def _questions(names: Sequence[str]) -> list[list[str]]:
+    questions, size = list[list[str]](), NAME_BYTES_MAX
+    for name in names:
+        size += len(name) + 1
+        if size > NAME_BYTES_MAX or len(questions[-1]) == NAMES_MAX:
+            questions.append([])
+            size = len(name) + 1
+        questions[-1].append(name)
+    return questions

@@ -144,15 +144,7 @@ class Outbox:
     def take_bytes(self) -> tuple[bytes, int]:
         """The same as WebSocket frames; nothing where nothing is to be sent now."""
         waiting = self._waiting
-        if (
-            len(waiting) != 1
-            or self.held
-            or self.paced
-            or self._answers
-            or self._names
-            or self._phases
-            or self._topics
-        ):
+        if len(waiting) != 1 or self.held or self.paced or self._answers or self._names or self._phases or self._topics:
             if not self:
                 return b"", 0
             frames, count = self.take()

@@ -121,9 +121,10 @@ class Session(ClientPrefixes):
 
     def _unclear(self, message: Subscribe) -> list[str]:
         """Accounts of which it depends on their owner whether they may be read."""
-        if self.principal is None or not self.principal.owners:
-            return []
-        return [each.account for each in message.accounts if not self.principal.may(Right.READ, each.account)]
+        who = self.principal
+        return (
+            [] if who is None else [each.account for each in message.accounts if who.unclear(Right.READ, each.account)]
+        )
 
     def whose_is_not_known(self, message: Subscribe) -> None:
         """Nobody could say: nothing is subscribed on a guess."""

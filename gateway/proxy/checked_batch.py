@@ -16,8 +16,9 @@ from fanfold.doors.answer import ARROW, NDJSON, malformed_document
 from fanfold.doors.batch_lines import asked_by, in_turns, lines_of
 from fanfold.doors.incoming import Incoming
 from fanfold.doors.request import media_type, read_body, read_headers
-from gateway.identity.commands_allowed import accounts_named
+from gateway.identity.commands_allowed import unclear
 from gateway.identity.grants import Principal
+from gateway.identity.owners import TooManyNames
 from gateway.identity.requests_allowed import Asked
 from gateway.identity.shown import shown_to
 from gateway.proxy.asgi import Receive, Scope, Send, said_again
@@ -59,7 +60,10 @@ class CheckedBatch:
             body = await read_body(headers, incoming, bytes_max=BATCH_BYTES_MAX)
             if given == ARROW:
                 raise Malformed("content_type_unsupported", "Content-Type", COLUMNS)
-            judged = await self.judge(principal, lines_of(body))
+            try:
+                judged = await self.judge(principal, lines_of(body))
+            except TooManyNames as refused:
+                raise Malformed("body_too_large", "body", str(refused)) from None
             passed = b"\n".join([*(line.passed for line in judged), b""])
             inner = with_body(scope, passed)
             try:
@@ -71,15 +75,16 @@ class CheckedBatch:
             incoming.give_back()
 
     async def judge(self, principal: Principal, lines: Sequence[bytes]) -> list[Line]:
-        """Of each line what goes further, in order. Raises NotLookedUp."""
+        """Of each line what goes further, in order. Raises NotLookedUp, TooManyNames."""
         return await in_time(self._judged(principal, lines))
 
     async def _judged(self, principal: Principal, lines: Sequence[bytes]) -> list[Line]:
         """Whose the accounts of all lines are is asked once, which takes reading all of them first."""
         asked = [_asked(line) async for line in in_turns(lines)]
         if principal.owners:
-            names = [name for each in asked if not isinstance(each, dict) for name in accounts_named(each) or ()]
-            principal = await self._commands.owners.knowing(principal, names)
+            unclear_of = [unclear(principal, each) for each in asked if not isinstance(each, dict)]
+            needed, wished = ([name for each in unclear_of for name in each[at]] for at in (0, 1))
+            principal = await self._commands.owners.knowing(principal, needed, wished)
         commands = iter(asked)
         judged: list[Line] = []
         async for line in in_turns(lines):

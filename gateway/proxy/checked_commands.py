@@ -12,7 +12,7 @@ from fanfold.api.requests import BODY_BYTES_MAX, Command, Open
 from fanfold.doors.answer import JSON
 from fanfold.doors.incoming import Budget, Incoming
 from fanfold.doors.request import media_type, read_body, read_headers
-from gateway.identity.commands_allowed import OfOutcome, Party, accounts_named, allowed, of_outcome
+from gateway.identity.commands_allowed import OfOutcome, Party, accounts_named, allowed, of_outcome, unclear
 from gateway.identity.grants import Principal, Right
 from gateway.identity.hidden import absent_transfer
 from gateway.identity.owners import NotLookedUp, Owners
@@ -105,14 +105,14 @@ class CheckedCommands:
             incoming.give_back()
 
     async def judge(self, principal: Principal, command: Open | Command) -> Judged:
-        """Raises NotLookedUp.
+        """Raises NotLookedUp, TooManyNames.
 
         Of an id that nothing has yet nothing may be done, also where a line of the same request is about to make a hold under it:
         by the time the request is run the id may be another's, and that hold refused.
         """
         names = accounts_named(command)
         if names is not None:
-            principal = await self.owners.knowing(principal, names)
+            principal = await self.owners.knowing(principal, *unclear(principal, command))
         verdict = allowed(principal, command)
         if not isinstance(verdict, OfOutcome):
             return Judged(verdict, all(principal.may(Right.READ, name) for name in names or ()), principal)
@@ -121,7 +121,9 @@ class CheckedCommands:
         parties = await self._parties(verdict.id)
         if principal.owned:  # of what else the request names: each of its lines would keep all of it
             principal = replace(principal, owned={})
-        principal = await self.owners.knowing(principal, names_of(parties) or [self.owners.nobodys()])
+        of_parties, by_names = names_of(parties), of_outcome(principal, verdict, parties)
+        needed, wished = ([], of_parties) if by_names else (of_parties or [self.owners.nobodys()], [])
+        principal = await self.owners.knowing(principal, needed, wished)
         if of_outcome(principal, verdict, parties):
             reads_all = all(each.account is not None and principal.may(Right.READ, each.account) for each in parties)
             return Judged(True, reads_all, principal)

@@ -57,7 +57,8 @@ class CheckedReads:
     async def account(self, principal: Principal, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
         """Of one account: its balance, its holds, its statement."""
         account = parse_account(asked.named)
-        principal = await self._owners.knowing_soon(principal, (account,))
+        if principal.unclear(Right.READ, account):
+            principal = await self._owners.knowing_soon(principal, (account,))
         readable = principal.may(Right.READ, account)
         inner = at(scope, asked.path(account if readable else self._absent(account)))
         if asked.route is not routes.ENTRIES or not readable or principal.reads_everything:
@@ -76,7 +77,8 @@ class CheckedReads:
             return
         names = {name: name for name in wanted.ids.split(",")}
         if len(names) <= questions.ACCOUNTS_MAX:  # more are refused, whoever's they are
-            principal = await self._owners.knowing_soon(principal, names)
+            asked_about = [name for name in names if principal.unclear(Right.READ, name)]
+            principal = await self._owners.knowing_soon(principal, asked_about)
         for name in names:
             if not principal.may(Right.READ, name):
                 names[name] = self._absent(name)

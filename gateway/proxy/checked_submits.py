@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from gateway.identity.grants import Principal
-from gateway.identity.owners import NotLookedUp
+from gateway.identity.owners import NotLookedUp, TooManyNames
 from gateway.protocol.submits import Failed, Request, Told
 from gateway.proxy.checked_batch import CheckedBatch, Line, told_of
 from gateway.proxy.checked_commands import NOT_LOOKED_UP
@@ -41,6 +41,8 @@ class CheckedSubmits:
             judged = await self._batch.judge(whose, [bytes(command) for command in request.commands])
         except NotLookedUp:
             return [Failed("upstream_unavailable", NOT_LOOKED_UP)] * len(request.ids)
+        except TooManyNames as refused:
+            return [Failed("body_too_large", f"Nothing was done: {refused}.")] * len(request.ids)
         except Exception:
             _log.exception("submit_not_judged")
             return [Failed("internal", NOT_LOOKED_UP)] * len(request.ids)

@@ -17,9 +17,9 @@ from fanfold.api.routes import BATCH, NDJSON
 from gateway.arrivals.trace import Trace
 from gateway.identity.grants import Principal
 from gateway.protocol.submits import Failed, Request, Told
-from gateway.proxy.asgi import Message, Scope, nothing_more, own_request, said_again
+from gateway.proxy.asgi import App, Message, Scope, nothing_more, own_request, said_again
 from gateway.proxy.reverse_proxy import NEVER_SENT, PRINCIPAL_NAME
-from gateway.proxy.upstream import Crowded, NotSent, Upstream, UpstreamUnavailable
+from gateway.proxy.upstream import Crowded, NotSent, UpstreamUnavailable
 from gateway.proxy.written import Written
 
 OF_A_PARTITION: Final = frozenset({"partition_stopped", "starting"})
@@ -40,9 +40,9 @@ class _Refused(Exception):
 
 
 class CommandDoor:
-    """silence_ms: how long the write side may take to answer."""
+    """write_side: an upstream, or what stands around one. silence_ms: how long it may take to answer."""
 
-    def __init__(self, write_side: Upstream, written: Written, silence_ms: int) -> None:
+    def __init__(self, write_side: App, written: Written, silence_ms: int) -> None:
         self._write_side = write_side
         self._written = written
         self._silence_ms = silence_ms

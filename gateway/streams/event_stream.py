@@ -21,6 +21,7 @@ from fanfold.api.routes import EVENT_STREAM
 from fanfold.doors.answer import malformed, problem
 from fanfold.doors.answer import send as send_answer
 from fanfold.doors.request import read_query
+from gateway.identity.grants import Right
 from gateway.identity.owners import NotLookedUp
 from gateway.limits.addresses import address_key
 from gateway.metrics import Metrics
@@ -111,7 +112,9 @@ class EventStream:
             return await send_answer(send, problem(refused))
         try:
             if self._door is not None and session.principal is not None:
-                session.principal = await self._door.owners.knowing_soon(session.principal, question.accounts)
+                who = session.principal
+                names = [name for name in question.accounts if who.unclear(Right.READ, name)]
+                session.principal = await self._door.owners.knowing_soon(who, names)
         except NotLookedUp:
             return await send_answer(send, problem("upstream_unavailable"))
         place = None if self._places is None else self._places.one()

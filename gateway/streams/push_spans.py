@@ -10,10 +10,12 @@ from __future__ import annotations
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
+from heapq import heapify, heappop, heappush
 from typing import Final, NamedTuple
 
 from opentelemetry.trace import NonRecordingSpan, SpanContext, Tracer, set_span_in_context
 
+from fanfold.doors.harmless import Harmless
 from fanfold.doors.server_spans import Answered, Place, place_attributes
 from read_side.contract.feed import FeedBatch
 
@@ -40,7 +42,10 @@ class PushSpans:
     def __init__(self, tracer: Tracer, now_ns: Callable[[], int] = time.time_ns) -> None:
         self._tracer = tracer
         self._now_ns = now_ns
+        self._harmless = Harmless("traces of pushes")
         self._waiting: OrderedDict[Place, list[SpanContext]] = OrderedDict()
+        self._due: dict[int, list[int]] = {}
+        """Heaps of the sequences that wait, by partition; those that were given up stay in them a while."""
         self._batches: dict[int, deque[_Batch]] = {}
         self._unflushed: dict[int, list[_Batch]] = {}
 
@@ -52,16 +57,29 @@ class PushSpans:
             if batch is not None and batch.heard_ns >= request.began_ns:
                 self._tell(place, context, batch)
             elif batch is None:
-                waiting = self._waiting.setdefault(place, [])
-                if len(waiting) < WRITES_A_PLACE_MAX:
-                    waiting.append(context)
-                if len(self._waiting) > WAITING_MAX:
-                    self._waiting.popitem(last=False)
+                self._wait(place, context)
+
+    def _wait(self, place: Place, context: SpanContext) -> None:
+        waiting = self._waiting.get(place)
+        if waiting is None:
+            waiting = self._waiting[place] = []
+            heappush(self._due.setdefault(place[0], []), place[1])
+        if len(waiting) < WRITES_A_PLACE_MAX:
+            waiting.append(context)
+        if len(self._waiting) > WAITING_MAX:
+            (partition, _), _ = self._waiting.popitem(last=False)
+            if len(due := self._due[partition]) > 2 * WAITING_MAX:
+                due[:] = [each[1] for each in self._waiting if each[0] == partition]
+                heapify(due)
 
     def heard(self, batch: FeedBatch, *, is_watched: bool) -> None:
         """A batch of the feed. is_watched: whether it had something for a stream here, which is flushed next."""
         if batch.is_heartbeat:
             return
+        with self._harmless:
+            self._heard_of(batch, is_watched)
+
+    def _heard_of(self, batch: FeedBatch, is_watched: bool) -> None:
         began_ns = int(batch.rows.at_us.min()) * 1_000 if len(batch.rows.at_us) else 0
         found = _Batch(batch.after, batch.upto, began_ns, self._now_ns(), 0 if is_watched else None)
         if is_watched:
@@ -75,19 +93,21 @@ class PushSpans:
         """What was heard is written to every stream that takes something."""
         if not self._unflushed:
             return
-        now_ns = self._now_ns()
-        for partition, batches in self._unflushed.items():
-            for batch in batches:
-                self._keep(partition, batch._replace(flushed_ns=now_ns))
-        self._unflushed = {}
+        unflushed, self._unflushed = self._unflushed, {}
+        with self._harmless:
+            now_ns = self._now_ns()
+            for partition, batches in unflushed.items():
+                for batch in batches:
+                    self._keep(partition, batch._replace(flushed_ns=now_ns))
 
     def _keep(self, partition: int, batch: _Batch) -> None:
         self._batches.setdefault(partition, deque(maxlen=BATCHES_MAX)).append(batch)
-        if self._waiting:
-            for place in [each for each in self._waiting if each[0] == partition and each[1] <= batch.upto]:
-                for context in self._waiting.pop(place):
-                    if place[1] > batch.after:  # what a break of the feed left out was pushed by a repair
-                        self._tell(place, context, batch)
+        due = self._due.get(partition, [])
+        while due and due[0] <= batch.upto:
+            place = (partition, heappop(due))
+            for context in self._waiting.pop(place, ()):
+                if place[1] > batch.after:  # what a break of the feed left out was pushed by a repair
+                    self._tell(place, context, batch)
 
     def _heard(self, place: Place) -> _Batch | None:
         partition, sequence = place

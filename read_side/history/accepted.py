@@ -29,6 +29,13 @@ class Accepted:
         self._head = NO_HEAD if header is None else Head(header.epoch, header.sequence, header.block_hash)
         self._follows = None if header is None else _follows(header)
 
+    @classmethod
+    def beginning_with(cls, partition: int, header: Header) -> Accepted:
+        """With the block of this header, which is known to count: of what is before it nothing may be there any more."""
+        accepted = cls(partition, None)
+        accepted._head = Head(header.epoch, header.sequence - 1, header.previous_hash)
+        return accepted
+
     def take_run(self, records: Sequence[Record], until: int) -> Iterator[Folded | FoldedBlocks]:
         """Those of the records that count, up to block `until`. Raises ChainBroken."""
         reader, offsets = read_together(records)

@@ -19,6 +19,7 @@ from read_side.webhooks.delivery import ERROR_CHARACTERS_MAX, WAIT_MOST_S, Answe
 from read_side.webhooks.hooks import Hook
 from read_side.webhooks.signing import headers
 from read_side.webhooks.source import Blocks, CannotRead, Source, another_log
+from read_side.webhooks.trimmed import trimmed_away
 from read_side.whole_log.event_place import LAST, NOWHERE, Place
 from read_side.whole_log.event_runs import BlockEvents
 from write_side.contract.block.block import Undecodable
@@ -30,8 +31,6 @@ READ_WAITS: Final = Waits(1.0, 30.0)
 """Between two tries where the log, or what it has, does not go on."""
 FEW_EVENTS: Final = 2_048
 """So many are looked through beside the loop's other work; more are, in a thread."""
-
-_WITHOUT: Final = "To leave out what is missing: `fanfold webhook replay ID --from` a later position, or `--from now`."
 
 _log = structlog.get_logger(__name__)
 
@@ -120,7 +119,8 @@ class LaneRun:
                     await asyncio.sleep(0)  # much is passed over without a wait: the loop's other work comes in between
                     continue
                 except Trimmed as trimmed:
-                    await self._tell(f"{trimmed} {_WITHOUT}")
+                    done, first = None if self.lane is None else self._done, self.source.first_there(trimmed)
+                    await self._tell(trimmed_away(self.hook.id, self.source.partition, done, first))
                 except (LogFailed, ChainBroken, Undecodable, CannotRead) as failure:
                     await self._tell(str(failure))
                 except Exception as bug:  # nothing of a webhook may reach further

@@ -11,7 +11,6 @@ import asyncio
 import os
 import socket
 import ssl
-import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Final
@@ -20,6 +19,7 @@ import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from read_side.webhooks.addresses import refusal
+from read_side.webhooks.apart import apart
 from read_side.webhooks.delivery import Answer
 
 ANSWER_S: Final = 15.0
@@ -168,26 +168,4 @@ class _Names(AbstractResolver):
 
 
 def _looked_up(host: str, port: int) -> asyncio.Future[list[Any]]:
-    loop = asyncio.get_running_loop()
-    found: asyncio.Future[list[Any]] = loop.create_future()
-
-    def settle(addresses: list[Any], failure: Exception | None) -> None:
-        if found.done():
-            return
-        if failure is None:
-            found.set_result(addresses)
-        else:
-            found.set_exception(failure)
-
-    def look() -> None:
-        addresses: list[Any] = []
-        failure: Exception | None = None
-        try:
-            addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
-        except Exception as error:
-            failure = error
-        with suppress(RuntimeError):  # the loop has ended
-            loop.call_soon_threadsafe(settle, addresses, failure)
-
-    threading.Thread(target=look, name="webhook-name", daemon=True).start()
-    return found
+    return apart("webhook-name", socket.getaddrinfo, host, port, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)

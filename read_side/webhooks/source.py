@@ -19,6 +19,7 @@ from read_side.follow.partition_fold import PartitionFold
 from read_side.history.accepted import Accepted
 from read_side.history.gathering import Gathering
 from read_side.history.segment import Chained
+from read_side.webhooks.trimmed import first_there
 from read_side.whole_log.event_runs import BlockEvents, hashes_of
 from read_side.whole_log.event_table import event_table
 from write_side.contract.block.block import ZERO_HASH, Header, read_header
@@ -117,16 +118,29 @@ class Blocks:
         """At the nearest block whose place in the log is known; those from there to `sequence` are passed over."""
         if self._accepted is None or self._runs is None:
             partition, offsets = self._followed.partition, self._followed.fold.replay.offsets
-            header = None
+            after, accepted = START, Accepted(partition, None)
             if self.sequence >= 0:
-                at, offset = offsets.nearest(self.sequence)
-                header = read_header(await self._log.fetch(partition, offset))
-                if header.sequence != at:
-                    raise CannotRead(another_log(Position(partition, at)))
-                self._before = Chained(header.sequence, header.block_hash, offset)
-            self._accepted = Accepted(partition, header)
-            self._runs = self._log.tail(partition, self._before.offset)
+                at, after = offsets.nearest(self.sequence)
+                try:
+                    header, _ = await self._block_at(at, after)
+                    self._before, accepted = Chained(at, header.block_hash, after), Accepted(partition, header)
+                except Trimmed as trimmed:
+                    if (at := first_there(offsets, trimmed.begin)) > self.sequence + 1:
+                        raise
+                    # All that is asked for is there. What is behind the first block that is there is read; it itself is at hand.
+                    after = offsets.nearest(at)[1]
+                    header, data = await self._block_at(at, after)
+                    self._before = Chained(at - 1, header.previous_hash, after)
+                    accepted, self._left = Accepted.beginning_with(partition, header), [Record(after, data)]
+            self._accepted, self._runs = accepted, self._log.tail(partition, after)
         return self._accepted, self._runs
+
+    async def _block_at(self, sequence: int, offset: int) -> tuple[Header, bytes | memoryview]:
+        data = await self._log.fetch(self._followed.partition, offset)
+        header = read_header(data)
+        if header.sequence != sequence:
+            raise CannotRead(another_log(Position(self._followed.partition, sequence)))
+        return header, data
 
 
 async def in_time(asking: Coroutine[Any, Any, T]) -> T:
@@ -230,10 +244,19 @@ class Source:
         return found if found is not None and behind + 1 < found.first + len(found.at_us) else None
 
     async def block_hash(self, sequence: int) -> bytes:
-        """Of a block that is folded. Raises LogFailed, CannotRead."""
+        """Of a block that is folded, also where only the one behind it was not trimmed away. Raises LogFailed, CannotRead."""
         if not 0 <= sequence <= self._followed.position():
             raise CannotRead(another_log(Position(self.partition, sequence)))
-        return (await self._header_of(sequence)).block_hash
+        try:
+            return (await self._header_of(sequence)).block_hash
+        except Trimmed as trimmed:  # the block behind it names it
+            if self.first_there(trimmed) > sequence + 1:
+                raise
+            return (await self._header_of(sequence + 1)).previous_hash
+
+    def first_there(self, trimmed: Trimmed) -> int:
+        """The first block that the log has."""
+        return first_there(self._followed.fold.replay.offsets, trimmed.begin)
 
     async def last_before(self, at_us: int) -> int:
         """The last block of before a time, -1 for none, found in some twenty blocks of the log. Raises LogFailed, Trimmed

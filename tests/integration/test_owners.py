@@ -13,6 +13,9 @@ import pytest
 from websockets.asyncio.client import connect
 
 from fanfold.api.ids import new_id
+from fanfold.doors.answer import problem
+from fanfold.doors.answer import send as send_answer
+from gateway.identity import owners
 from gateway.identity.grants import Principal, grants_of
 from read_side.settings import ReadSettings
 from tests.both_sides import both_sides
@@ -34,6 +37,8 @@ from write_side.settings import WriteSettings
 
 OWNERS = {ALICE: "anna", BOB: "ben", DORA: "anna"}
 """Carol's account is nobody's."""
+AWAY = set[str]()
+"""`reads`, while the read side cannot be asked."""
 
 
 def of(owner: str, *rights: str) -> dict[str, Any]:
@@ -52,6 +57,9 @@ async def wallet(tmp_path: Path) -> AsyncIterator[Wallet]:
 
         async def sides(scope: Any, receive: Any, send: Any) -> None:
             written = scope["method"] in ("PUT", "PATCH", "POST") and scope["path"].startswith("/v1/")
+            if AWAY and not written:
+                await send_answer(send, problem("upstream_unavailable"))
+                return
             await (write_side.app if written else read_side.app)(scope, receive, send)
 
         asked = {"auth": "tokens", "auth_issuer": ISSUER, "auth_audience": AUDIENCE}
@@ -62,6 +70,35 @@ async def wallet(tmp_path: Path) -> AsyncIterator[Wallet]:
             assert (await found.admin.ask("PUT", f"/v1/accounts/{name}", terms)).status == 201
             assert (await found.admin.pay("@world", name, 1_000)).status == 201
         yield found
+        AWAY.clear()
+
+
+async def test_a_command_that_names_allow_is_done_while_nobody_can_say_whose_accounts_are(wallet: Wallet) -> None:
+    anna = wallet.caller("anna", of("anna", "read", "debit"), some(CAROL, "debit"), some("*", "credit"))
+    assert (await anna.get(f"/v1/accounts/{ALICE}")).status == 200  # from now on it is known whose it is
+    AWAY.add("reads")
+    done = await anna.pay(CAROL, BOB, 1)
+    assert (done.status, done.document["result"], done.document["accounts"]) == (201, "done", [])
+    done = await anna.pay(ALICE, BOB, 1)
+    assert (done.status, [each["account"] for each in done.document["accounts"]]) == (201, [ALICE])
+    for name in (DORA, BOB, GHOST_BESIDE):
+        assert (await anna.pay(name, CAROL, 1)).status == 503, "of these nobody knows"
+    lines = [{"id": new_id(), "from": CAROL, "to": to, "amount": "1", "asset": USD} for to in (BOB, DORA)]
+    body = "".join(json.dumps(line) + "\n" for line in lines).encode()
+    reply = await anna.ask("POST", "/v1/transfers:batch", body, content_type="application/x-ndjson", prefer="wait=20")
+    assert (reply.status, [json.loads(line)["result"] for line in reply.body.splitlines()]) == (200, ["done", "done"])
+
+
+async def test_a_batch_of_more_accounts_than_are_looked_up_is_refused_and_says_what_to_do(
+    wallet: Wallet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(owners, "LOOKED_UP_MAX", 1)
+    anna = wallet.caller("anna", of("anna", "debit"), some("*", "credit"))
+    lines = [{"id": new_id(), "from": name, "to": CAROL, "amount": "1", "asset": USD} for name in (ALICE, DORA)]
+    body = "".join(json.dumps(line) + "\n" for line in lines).encode()
+    reply = await anna.ask("POST", "/v1/transfers:batch", body, content_type="application/x-ndjson")
+    assert (reply.status, reply.code) == (413, "body_too_large")
+    assert "smaller parts" in reply.document["detail"]
 
 
 async def test_what_is_an_owners_is_read_and_all_else_is_told_byte_for_byte_as_what_is_not_there(
@@ -145,7 +182,7 @@ async def test_the_lines_of_a_batch_share_what_is_known_of_all_of_them(wallet: W
 async def test_an_account_is_opened_for_an_owner_by_whom_that_is_granted_to_and_counts_from_then_on(
     wallet: Wallet,
 ) -> None:
-    anna = wallet.caller("anna", of("anna", "open", "read", "debit"), some("anna-*", "open"))
+    anna = wallet.caller("anna", of("anna", "open", "read", "debit") | {"accounts": "*"}, some("anna-*", "open"))
     new = f"/v1/accounts/{GHOST_BESIDE}"
     assert (await anna.get(new)).status == 404
     for owner in ("ben", "Anna", "*"):

@@ -1,5 +1,5 @@
-"""Real servers for tests and benchmarks: Redis, PostgreSQL, ZooKeeper, nginx, a one-node Kafka, S3 and HDFS, on loopback, on free
-ports.
+"""Real servers for tests and benchmarks: Redis, PostgreSQL, ZooKeeper, nginx, Envoy, a one-node Kafka, S3 and HDFS, on loopback,
+on free ports.
 
 Usable without pytest: `with running_kafka() as kafka: kafka.bootstrap` and `with running_redis() as server: server.url`
 give a private server; `shared_kafka()` and `shared_redis()` give an address, of the server that `KAFKA_BOOTSTRAP` or
@@ -13,6 +13,7 @@ it ends (Linux, `PR_SET_PDEATHSIG`). So start and restart servers from the main 
 from __future__ import annotations
 
 from tests.servers.chromium import find_chromium
+from tests.servers.envoy_server import EnvoyServer, find_envoy, running_envoy
 from tests.servers.hdfs_server import HdfsServer, find_hadoop_jars, hdfs_address, running_hdfs
 from tests.servers.java import find_java
 from tests.servers.kafka_server import (
@@ -39,6 +40,7 @@ from tests.servers.zookeeper_server import (
 __all__ = [
     "LOOPBACK",
     "POLL_S",
+    "EnvoyServer",
     "HdfsServer",
     "KafkaCluster",
     "KafkaServer",
@@ -51,6 +53,7 @@ __all__ = [
     "ZooKeeperEnsemble",
     "ZooKeeperServer",
     "find_chromium",
+    "find_envoy",
     "find_hadoop_jars",
     "find_java",
     "find_kafka_jars",
@@ -60,6 +63,7 @@ __all__ = [
     "free_port",
     "hdfs_address",
     "make_topic",
+    "running_envoy",
     "running_hdfs",
     "running_kafka",
     "running_kafka_cluster",

@@ -20,7 +20,7 @@ from fanfold.api.requests import BATCH_BYTES_MAX, BATCH_LINES_MAX, BODY_BYTES_MA
 from fanfold.doors.answer import ARROW, NDJSON, Response, encode_line, encode_lines, malformed_document
 from fanfold.doors.batch_lines import asked_by, in_turns, lines_of
 from fanfold.doors.incoming import Incoming
-from fanfold.doors.request import Scope, asker_of, media_type, read_body, read_headers
+from fanfold.doors.request import Scope, media_type, read_body, read_headers
 from write_side.contract.tell.answers import Answer
 from write_side.contract.tell.done_lines import DoneLine
 from write_side.contract.words.position import joined_positions
@@ -106,7 +106,7 @@ class BatchDoor:
             )
         given = media_type(headers, NDJSON, ARROW)
         mode = _mode(scope.get("query_string", b""))
-        wait_s, asked_by = wait_preference(scope["headers"]), asker_of(headers)
+        wait_s, asked_by = wait_preference(scope["headers"]), incoming.whose or ""
         body = await read_body(headers, incoming, bytes_max=BATCH_BYTES_MAX)
         if given == ARROW:
             return await self._columns(body, mode, wait_s, asked_by)

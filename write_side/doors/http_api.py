@@ -35,7 +35,6 @@ from fanfold.doors.request import (
     COMMANDS_TAKE_NONE,
     Headers,
     Scope,
-    asker_of,
     media_type,
     named_by_path,
     read_body,
@@ -121,7 +120,7 @@ class _Doors:
         if scope["method"] == "PATCH":
             return await self._command(scope, incoming, partial(body_about, Change, account))
         headers = read_headers(scope["headers"])
-        asked_by = asker_of(headers)
+        asked_by = incoming.whose or ""
         command = command_of(open_body(account, parse_object(await _body(headers, incoming))))
         try:
             (answer,) = await self._intake.submit((command,), asked_by=asked_by)
@@ -149,7 +148,7 @@ class _Doors:
     ) -> Response:
         refuse_query(scope.get("query_string", b""), COMMANDS_TAKE_NONE)
         headers = read_headers(scope["headers"])
-        wait_s, asked_by = wait_preference(scope["headers"]), asker_of(headers)
+        wait_s, asked_by = wait_preference(scope["headers"]), incoming.whose or ""
         body = await _body(headers, incoming)
         key = headers.get(b"idempotency-key")
         asked: Asked | None = plain_transfer(body) if read is transfer_body and key is None else None

@@ -13,7 +13,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from prometheus_client import CollectorRegistry
 
 from deploy.span_queue import SpanQueue
-from deploy.tracing import tracing, wants_traces
+from deploy.tracing import traced, tracing, wants_traces
 
 SOMEWHERE = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}
 
@@ -63,6 +63,30 @@ def test_without_the_extra_a_service_starts_and_says_so(monkeypatch: pytest.Monk
     with structlog.testing.capture_logs() as told, tracing("fanfold", CollectorRegistry()) as tracer:
         assert tracer is None
     assert "fanfold[otel]" in told[0]["reason"]
+
+
+def test_an_exporter_that_cannot_be_made_keeps_no_service_from_starting(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in SOMEWHERE.items():
+        monkeypatch.setenv(name, value)
+
+    def raising(*_: object) -> None:
+        raise OSError("no such certificate: /etc/secret.pem")
+
+    monkeypatch.setattr("opentelemetry.exporter.otlp.proto.http.trace_exporter.OTLPSpanExporter", raising)
+    with structlog.testing.capture_logs() as told, tracing("fanfold", CollectorRegistry()) as tracer:
+        assert tracer is None
+    assert "OSError" in told[0]["reason"]
+    assert "secret" not in str(told)
+
+
+def test_an_exporter_whose_end_raises_ends_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    def raising(*_: object, **__: object) -> None:
+        raise RuntimeError("the plugin")
+
+    monkeypatch.setattr(TracerProvider, "shutdown", raising)
+    with structlog.testing.capture_logs() as told, traced("fanfold", _Broken(), CollectorRegistry()):
+        pass
+    assert [line["event"] for line in told] == ["observing_failed"]
 
 
 def test_without_an_exporter_nothing_of_it_is_imported() -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+import structlog
+from opentelemetry.sdk.trace import ReadableSpan, Span, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, Sampler
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, Sampler, SamplingResult
 
 from fanfold.doors.server_spans import Answered, ServerSpans, places_of
 
@@ -24,6 +25,7 @@ class Asked:
         provider = TracerProvider(ParentBased(root), shutdown_on_exit=False)
         provider.add_span_processor(SimpleSpanProcessor(self.exporter))
         self.status, self.now_ns = status, 10**18
+        self.answered, self.fails = 0, False
         self.told: list[Answered] = []
         self.gone_on: list[bytes] = []
         self.door = ServerSpans(
@@ -33,6 +35,8 @@ class Asked:
 
     async def _app(self, scope: Any, receive: Any, send: Any) -> None:
         await receive()
+        if self.fails:
+            raise ConnectionResetError
         await send(
             {"type": "http.response.start", "status": self.status, "headers": [(b"fanfold-position", b"0:7,1:9")]}
         )
@@ -47,8 +51,8 @@ class Asked:
         async def receive() -> Any:
             return {"type": "http.request", "body": b"", "more_body": False}
 
-        async def send(_: Any) -> None:
-            return
+        async def send(message: Any) -> None:
+            self.answered += message["type"] == "http.response.body"
 
         await self.door(scope, receive, send)
 
@@ -114,6 +118,54 @@ async def test_an_answer_of_the_service_that_failed_is_an_error_and_a_refusal_is
         asked = Asked(status=status)
         await asked.ask(SAMPLED)
         assert (asked.spans[0].status.status_code.name == "ERROR") is failed
+
+
+class _Raises(Sampler):
+    """A sampler of somebody's."""
+
+    def should_sample(self, *_: Any, **__: Any) -> SamplingResult:
+        raise RuntimeError("the plugin")
+
+    def get_description(self) -> str:
+        return "raises"
+
+
+async def test_a_plugin_that_raises_costs_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = Asked(_Raises())
+    with structlog.testing.capture_logs() as told:
+        for _ in range(3):
+            await asked.ask()
+    assert (asked.answered, asked.spans) == (3, ())
+    assert [line["event"] for line in told] == ["observing_failed"], "once, and not for every request"
+
+
+@pytest.mark.parametrize("name", ["set_attribute", "set_status", "end"])
+async def test_an_answer_is_given_whatever_its_span_raises(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def raising(*_: Any, **__: Any) -> None:
+        raise RuntimeError("the plugin")
+
+    monkeypatch.setattr(Span, name, raising)
+    asked = Asked(status=503)
+    with structlog.testing.capture_logs() as told:
+        await asked.ask()
+    assert (asked.answered, len(told)) == (1, 1)
+
+
+async def test_who_follows_an_answer_and_raises_keeps_it_from_nobody() -> None:
+    asked = Asked()
+    asked.told = cast("Any", None)
+    asked.door._answered = lambda _: asked.told.append(_)
+    with structlog.testing.capture_logs():
+        await asked.ask()
+    assert (asked.answered, len(asked.spans)) == (1, 1)
+
+
+async def test_what_a_request_itself_raises_is_raised() -> None:
+    asked = Asked()
+    asked.fails = True
+    with pytest.raises(ConnectionResetError):
+        await asked.ask()
+    assert asked.spans[0].status.status_code.name == "ERROR"
 
 
 def test_positions_of_an_answer_are_bounded() -> None:

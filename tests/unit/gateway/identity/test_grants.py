@@ -169,10 +169,12 @@ def test_a_grant_may_say_both_a_name_and_an_owner() -> None:
         (["alice=open"], "anna", False),
         (["ali*=open"], "bob", False),
         (["*=open"], "bob", True),
-        (["@owner:*=open"], "bob", True),
-        (["@owner:anna=open"], "anna", True),
-        (["@owner:anna=open"], "bob", False),
-        (["@owner:anna=open"], None, False),
+        (["*@owner:*=open"], "bob", True),
+        (["*@owner:anna=open"], "anna", True),
+        (["*@owner:anna=open"], "bob", False),
+        (["*@owner:anna=open"], None, False),
+        (["ali*@owner:anna=open"], "anna", True),
+        (["bob*@owner:anna=open"], "anna", False),
         (["alice=open", "@owner:anna=debit"], "anna", False),
         (["bob=open", "@owner:anna=read"], "anna", False),
     ],
@@ -184,7 +186,7 @@ def test_an_account_is_opened_for_somebody_only_where_a_grant_says_so(
 
 
 def test_who_has_rights_over_an_owner_does_not_have_them_over_everybody() -> None:
-    all_of_anna = owning("@owner:anna=read,debit,credit,open,freeze", "*=system")
+    all_of_anna = owning("*@owner:anna=read,debit,credit,open,freeze", "*=system")
     assert not all_of_anna.reads_everything
     assert not all_of_anna.may_everything
     assert not all_of_anna.may_all_with(Right.READ, "al")
@@ -193,6 +195,36 @@ def test_who_has_rights_over_an_owner_does_not_have_them_over_everybody() -> Non
     assert all_of_anna.may_somewhere(Right.DEBIT)
     assert all_of_anna.owners == {"anna"}
     assert of("@owner:*=read", "*=debit").owners == frozenset()
+
+
+@pytest.mark.parametrize("owner", ["anna", "*"])
+def test_to_open_for_an_owner_says_under_which_names(owner: str) -> None:
+    """Any name may be taken by whom an operator let open "his own": one that others are about to pay, too."""
+    said = {"owner": owner, "rights": ["read", "open"]}
+    for document in ([said], [said | {"accounts": None}]):
+        with pytest.raises(BadGrants):
+            grants_of(document)
+    with pytest.raises(BadGrants, match="accounts"):
+        grant_of_text(f"@owner:{owner}=open")
+    for accounts in ("anna.*", "*"):
+        [named] = grants_of([said | {"accounts": accounts}])
+        assert grants_of(documents_of([named])) == (named,)
+        assert grant_of_text(text_of_grant(documents_of([named])[0])) == named
+
+
+def test_whose_an_account_is_matters_only_where_names_do_not_say() -> None:
+    anna = of("team1.*=debit", "@owner:anna=debit,read", "pay.*@owner:anna=credit")
+    for right, account, unclear in (
+        (Right.DEBIT, "team1.a", False),
+        (Right.DEBIT, "alice", True),
+        (Right.READ, "team1.a", True),
+        (Right.CREDIT, "alice", False),
+        (Right.CREDIT, "pay.alice", True),
+        (Right.FREEZE, "alice", False),
+        (Right.DEBIT, "@world", False),
+    ):
+        assert anna.unclear(right, account) is unclear, (right, account)
+    assert not anna.knowing({"alice": None}).unclear(Right.DEBIT, "alice"), "it is known to be nobody's"
 
 
 @pytest.mark.parametrize("owner", ["", " anna", "anna ", "ann\x00a", "a" * 256, 7, None, ["anna"]])
@@ -208,7 +240,7 @@ def test_grants_over_owners_are_written_as_they_are_read() -> None:
         {"accounts": "*", "rights": ["credit"]},
     ]
     assert documents_of(grants_of(written)) == written
-    assert [text_of_grant(each) for each in written] == ["@owner:anna=read", "@owner:bob al*=debit,read", "*=credit"]
+    assert [text_of_grant(each) for each in written] == ["@owner:anna=read", "al*@owner:bob=debit,read", "*=credit"]
     assert grant_of_text("@owner:a=b=read") == grants_of([{"owner": "a=b", "rights": ["read"]}])[0]
     for bad in (
         {"rights": ["read"]},

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
 
 from gateway.identity.grants import Principal, Right, grant_of_text
-from gateway.identity.owners import KEPT_S, NAMES_MAX, NotLookedUp, Owners
+from gateway.identity.owners import (
+    KEPT_S,
+    LOOKED_UP_MAX,
+    NAME_BYTES_MAX,
+    NAMES_MAX,
+    QUESTIONS_AT_ONCE,
+    NotLookedUp,
+    Owners,
+    TooManyNames,
+)
 from write_side.contract.words.atoms import partition_of
 
 PARTITIONS = 4
@@ -20,12 +30,17 @@ class Accounts:
         self.owners = owners
         self.asked: list[list[str]] = []
         self.away = False
+        self.under_way = self.most_at_once = 0
         self.now_s = 0.0
         self.chance = 0
         self.known = Owners(self.ask, lambda: PARTITIONS, self._next, lambda: self.now_s)
 
     async def ask(self, names: Sequence[str]) -> dict[str, str]:
         self.asked.append([*names])
+        self.under_way += 1
+        self.most_at_once = max(self.most_at_once, self.under_way)
+        await asyncio.sleep(0)
+        self.under_way -= 1
         if self.away:
             raise NotLookedUp
         return {name: self.owners[name] for name in names if name in self.owners}
@@ -84,14 +99,48 @@ async def test_what_is_kept_is_asked_again_after_a_while() -> None:
 
 
 async def test_many_names_are_asked_in_questions_of_a_bounded_size_each_once() -> None:
-    accounts = Accounts(**{f"a{n}": "anna" for n in range(1_000)})
-    names = [f"a{n}" for n in range(1_000)] * 2
+    accounts = Accounts(**{f"a{n}": "anna" for n in range(2_000)})
+    names = [f"a{n}" for n in range(2_000)] * 2
     knowing = await accounts.known.knowing(ANNA, names)
     assert all(knowing.may(Right.READ, name) for name in names)
     assert max(map(len, accounts.asked)) <= NAMES_MAX + PARTITIONS
-    assert sum(map(len, accounts.asked)) <= 1_000 + 3 * PARTITIONS
+    assert sum(map(len, accounts.asked)) <= 2_000 + 3 * PARTITIONS
     assert await accounts.known.knowing(knowing, names) is knowing, "or each line of a batch would have a copy of all"
     assert len(accounts.asked) == 3
+
+
+async def test_long_names_are_asked_about_within_the_size_of_an_address_and_few_questions_at_once() -> None:
+    accounts = Accounts()
+    await accounts.known.knowing(ANNA, [f"{n:064}" for n in range(5_000)])
+    assert max(sum(len(name) + 1 for name in names) for names in accounts.asked) <= NAME_BYTES_MAX + 25 * PARTITIONS
+    assert 1 < accounts.most_at_once <= QUESTIONS_AT_ONCE
+
+
+async def test_more_than_is_looked_up_for_one_request_is_refused_and_what_is_only_shown_is_left_out() -> None:
+    accounts = Accounts(a1="anna")
+    names = [f"a{n}" for n in range(LOOKED_UP_MAX + 1)]
+    with pytest.raises(TooManyNames, match="smaller parts"):
+        await accounts.known.knowing(ANNA, names)
+    assert accounts.asked == []
+    knowing = await accounts.known.knowing(ANNA, [], names)
+    assert sum(map(len, accounts.asked)) <= LOOKED_UP_MAX + len(accounts.asked) * PARTITIONS
+    assert knowing.may(Right.READ, "a1")
+    assert await accounts.known.knowing(knowing, [], names) is knowing
+
+
+async def test_what_is_only_shown_by_it_holds_up_nobody_where_it_cannot_be_said() -> None:
+    accounts = Accounts(alice="anna")
+    accounts.away = True
+    knowing = await accounts.known.knowing(ANNA, [], ["alice"])
+    assert not knowing.may(Right.READ, "alice")
+    assert await accounts.known.knowing(knowing, [], ["alice"]) is knowing, "or each line of a batch would ask again"
+    accounts.away = False
+    await accounts.known.knowing(ANNA, ["alice"])
+    accounts.away = True
+    knowing = await accounts.known.knowing(ANNA, ["alice"], ["bobby"])
+    assert knowing.may(Right.READ, "alice"), "what is known allows it, whoever is away"
+    with pytest.raises(NotLookedUp):
+        await accounts.known.knowing(ANNA, ["bobby"], ["alice"])
 
 
 async def test_where_nobody_can_say_nobody_is_let_through() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,13 @@ from jsonschema_rs import Draft202012Validator
 
 from fanfold.api.values import adapter
 from fanfold.api.webhooks import BODY_BYTES_MAX, BalancesWebhook, webhook_schema
-from read_side.webhooks import source
+from read_side.webhooks import file_calls, source
+from read_side.webhooks.database import HooksUnavailable
 from read_side.webhooks.delivery import Answer, Lane
+from read_side.webhooks.file_calls import FileCalls
 from read_side.webhooks.hooks import Wants
-from read_side.webhooks.kept_hooks import HooksUnavailable, KeptHooks, Stored
+from read_side.webhooks.kept_hooks import KeptHooks, Stored
+from read_side.webhooks.source import Source
 from read_side.whole_log.event_place import LAST, Place
 from tests.unit.read_side.block_maker import opened
 from tests.unit.read_side.webhooks.webhook_stage import BROKEN, LIMIT_S, TAKEN, Receivers, Stage, hook
@@ -284,10 +288,37 @@ async def test_what_was_trimmed_away_is_told_with_how_to_go_on_and_the_rest_is_d
     stage.keep(hook(wants=Wants(account=one)))
     async with stage.delivering():
         await stage.until(lambda: "--from" in stage.lane().error)
-        assert f"begins at offset {begin}" in stage.lane().error
+        assert f"from 0:0 to 0:{begin - 1}" in stage.lane().error
+        assert f"fanfold webhook replay wh_1 --from 0:{begin}`" in stage.lane().error
         stage.receiver.given_up[one] = set(range(stage.version(one) - 2))
         stage.change(lambda kept: kept.replay("wh_1", {0: stage.followed[0].position()}, 0))
         await stage.until(lambda: stage.all_taken([one]))
+
+
+async def test_a_place_before_the_beginning_of_a_trimmed_log_goes_on_where_nothing_is_missing(
+    stage: Stage,
+) -> None:
+    """Place 3 and beginning 4: all that is to be delivered is there, and its hash is the one that block 4 names."""
+    await stage.move(blocks=6)
+    await stage.fold()
+    told = hook(wants=Wants(account=(one := stage.names(0)[0])))
+    stage.keep(told)
+    stage.receiver.given_up[one] = set(range(stage.version(one)))
+    hashes = [await Source(stage.log, stage.followed[0], asyncio.Semaphore(1)).block_hash(at) for at in (2, 3)]
+    begin = await stage.log.trim(0, stage.followed[0].fold.replay.offsets.nearest(4)[1])
+    end = Place(stage.followed[0].position(), LAST, LAST)
+    for place, block_hash, goes_on in (
+        (3, hashes[1], True),
+        (3, b"", True),
+        (3, hashes[0], False),
+        (2, hashes[0], False),
+    ):
+        lane = Lane(Place(place, LAST, LAST), block_hash)
+        stage.change(partial(KeptHooks.store, several=[Stored(told, 0, lane)]))
+        async with stage.delivering():
+            await stage.until(lambda: stage.lane().place == end or "--from" in stage.lane().error)
+        assert (stage.lane().place == end) is goes_on, (place, stage.lane().error)
+    assert f"from 0:3 to 0:{begin - 1}" in stage.lane().error, "of the last one a block is missing"
 
 
 async def test_a_failed_delivery_behind_many_blocks_that_nobody_wants_is_found_again_however_they_are_cut(
@@ -336,3 +367,54 @@ async def test_a_time_that_was_trimmed_away_is_no_beginning_and_a_later_one_is(s
         end = Place(stage.followed[0].position(), LAST, LAST)
         await stage.until(lambda: stage.lane().place == end)
     assert not stage.receiver.bodies
+
+
+@pytest.mark.parametrize("hangs", ["changes", "store", "opened"])
+async def test_a_disk_that_hangs_under_the_file_holds_no_stop(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, hangs: str
+) -> None:
+    monkeypatch.setattr(file_calls, "LAST_CALL_S", 0.05)
+    entered, let_go = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def hanging(*_: Any) -> Any:
+        loop.call_soon_threadsafe(entered.set)
+        let_go.wait(LIMIT_S)
+        raise HooksUnavailable("it answered too late")
+
+    stage.keep(hook())
+    monkeypatch.setattr(KeptHooks, hangs, hanging)
+    delivering = asyncio.create_task(stage.deliverer().run())
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            await entered.wait()
+            delivering.cancel()
+            await asyncio.wait((delivering,))
+        assert all(each.daemon for each in threading.enumerate() if each.name == file_calls.THREAD)
+    finally:
+        let_go.set()
+
+
+async def test_a_file_that_is_left_to_a_call_is_used_by_no_other_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_calls, "LAST_CALL_S", 0.05)
+    entered, let_go = asyncio.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+    file = FileCalls(tmp_path / "webhooks.db", asyncio.sleep, lambda _: None)
+
+    def hanging(kept: KeptHooks) -> None:
+        loop.call_soon_threadsafe(entered.set)
+        let_go.wait(LIMIT_S)
+
+    async with asyncio.timeout(LIMIT_S):
+        async with file.opened():
+            asked = asyncio.create_task(file.call(hanging))
+            await entered.wait()
+            asked.cancel()
+            await asyncio.wait((asked,))
+            with pytest.raises(HooksUnavailable, match="does not answer"):
+                await file.call(KeptHooks.changes)
+        let_go.set()
+        async with file.opened():
+            assert await file.call(KeptHooks.heads) == {}

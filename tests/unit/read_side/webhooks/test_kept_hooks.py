@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from read_side.webhooks.batches import Batch
+from read_side.webhooks.database import HooksUnavailable
 from read_side.webhooks.delivery import Lane
 from read_side.webhooks.hooks import HOOKS_MAX, Wants
-from read_side.webhooks.kept_hooks import SECRETS_MAX, HooksUnavailable, KeptHooks, NoHook, Stored
+from read_side.webhooks.kept_hooks import SECRETS_MAX, KeptHooks, NoHook, Stored
 from read_side.whole_log.event_place import LAST, Place
 from tests.unit.read_side.webhooks.webhook_stage import SECRET, hook
 

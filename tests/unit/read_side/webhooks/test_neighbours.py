@@ -11,8 +11,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from read_side.webhooks import deliverer as deliverers
+from read_side.webhooks.database import HooksUnavailable
 from read_side.webhooks.hooks import Wants
-from read_side.webhooks.kept_hooks import HooksUnavailable, KeptHooks, Stored
+from read_side.webhooks.kept_hooks import KeptHooks, Stored
 from read_side.webhooks.source import UNTOLD, Source
 from read_side.webhooks.webhooks import Webhooks
 from read_side.whole_log.event_place import NOWHERE

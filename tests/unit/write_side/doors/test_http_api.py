@@ -17,6 +17,7 @@ from fanfold.api.requests import BATCH_BYTES_MAX, BATCH_LINES_MAX, BODY_BYTES_MA
 from fanfold.doors import request as request_body
 from fanfold.doors.answer import json_response, send
 from fanfold.doors.batch_lines import BYTES_A_TURN
+from fanfold.doors.incoming import Budget
 from tests.unit.write_side.http_edge import ID, TERMS, TRANSFER, Edge, ask
 from write_side.contract.log.log import LogFailed
 from write_side.contract.words.atoms import LIMIT, NO_FLOOR
@@ -424,6 +425,23 @@ async def test_who_asks_in_words_that_no_log_takes_has_nothing_taken(edge: Edge,
     ):
         assert (reply.status, reply.document["field"]) == (400, "Fanfold-Principal")
     assert edge.intake.commands == []
+
+
+async def test_whose_a_share_of_the_room_is_and_who_goes_into_the_log_is_one_name(edge: Edge, monkeypatch: Any) -> None:
+    whose = list[str | None]()
+    plain = Budget.move
+
+    def move(self: Budget, before: int, after: int, name: str | None = None) -> bool:
+        whose.append(name)
+        return plain(self, before, after, name)
+
+    monkeypatch.setattr(Budget, "move", move)
+    await edge.transfer(headers={"fanfold-principal": " auth0|eve\t"})
+    assert (edge.intake.askers, {*whose}) == (["auth0|eve"], {"auth0|eve"})
+    whose.clear()
+    for headers in ({"fanfold-principal": "eve smith"}, {"fanfold-principal": "a", "Fanfold-Principal": "eve"}):
+        assert (await edge.transfer(headers=headers)).document["field"] == "Fanfold-Principal"
+    assert {*whose} == {None}, "nothing of it was kept"
 
 
 async def test_who_asks_is_said_once(edge: Edge) -> None:
