@@ -226,6 +226,11 @@ class PartitionWatch:
                 subscription.begin_again(self.history)
         return True
 
+    def is_outlived(self, read: Read, history: str | None) -> bool:
+        """Whether what a read of some accounts found may be of a history that is over: the feed broke since it was ordered, and a
+        repair has found another one. Its versions may be higher than those that count now, and would hide them: read again."""
+        return read.breaks != self.breaks and self.history is not None and history != self.history
+
     def _since(self, repair: Read, reached: int) -> list[Subscription]:
         """Those that were named while the repair was read: they wait with all others for its position, or a client would see
         them at an earlier one than what it has of the repair. What is not answered yet waits from its answer on."""

@@ -62,6 +62,11 @@ class Reading:
         self.found = await reading
         self.settled.set()
 
+    def drop_outlived(self) -> None:
+        """It waited for other partitions, or was under way for long, and its log was put back meanwhile."""
+        if self.found is not None and self.partition.is_outlived(self.read, self.found.history):
+            self.found = None
+
     def told(self, failure: Exception) -> None:
         self.code = failure.code if isinstance(failure, BalancesUnavailable) else "upstream_unavailable"
         if self.has_reason:
@@ -107,6 +112,8 @@ class Subscribes:
                 await asyncio.gather(*(each.settled.wait() for each in readings))
         for task in tasks:
             task.cancel()
+        for each in readings:
+            each.drop_outlived()
         unread = [each for each in readings if each.found is None]
         if readings and len(unread) == len(readings) and not any(each.has_reason for each in unread):
             detail = "The balances could not be read in time. Nothing of this request is subscribed; subscribe again."
@@ -167,7 +174,8 @@ class Subscribes:
                 # As of now: the feed may have gone on since it was named.
                 read = partition.register([each for share in waiting for each in share.subscriptions if each.open])
                 found = await read_all(self._balances, partition, read, None)
-                self._served_late(partition, read, found, waiting)
+                if not partition.is_outlived(read, found.history):
+                    self._served_late(partition, read, found, waiting)
 
         try:
             await retry(attempt, Exception, WAITS, asyncio.sleep, partial(tell_failure, partition.partition))
