@@ -122,12 +122,17 @@ class ClientWatches:
         """Name accounts of a request that were acknowledged unread again, now that it is known what is held of them."""
         still = [each for each in subscriptions if each.open]
         rows = _held(still, versions, dict.fromkeys(undecided, "view_rebuilding"), histories)
-        if prefix is not None:
+        if prefix is None:
+            if still:
+                self.outbox.answer(ack_frame(id, rows))
+            return
+        for watched in (prefix, *self.prefixes.values()):
             for each in subscriptions:
-                prefix.unread.pop(each, None)
+                watched.unread.pop(each, None)
+        if prefix.open:
             prefix.name(rows)
-        elif still:
-            self.outbox.answer(ack_frame(id, rows))
+        else:
+            self._name_with_others(rows)
 
     def refuse(self, watch: Watch, code: str, detail: str) -> Unwatch:
         """The state could not be read: an error instead of the ack, and nothing of this request stays subscribed.
@@ -163,7 +168,7 @@ class ClientWatches:
         prefix.open = False
         if self.prefixes.get(prefix.prefix) is prefix:
             del self.prefixes[prefix.prefix]
-        return self._close(
+        closed = self._close(
             [
                 each.number
                 for account, each in self.by_account.items()
@@ -171,6 +176,19 @@ class ClientWatches:
                 and not (each.alone or each.asked_alone or prefix.hidden or self._is_covered(account))
             ]
         )
+        self._name_with_others([each for each in prefix.opened if each.sub in self.by_number])
+        for other in self.prefixes.values():
+            other.unread |= {each: None for each in prefix.unread if each.open and other.covers(each.shown)}
+        return closed
+
+    def _name_with_others(self, rows: Iterable[Acknowledged]) -> None:
+        """Accounts of a prefix that ended before it named them: else their numbers would mean nothing."""
+        for row in rows:
+            for other in self.prefixes.values():
+                if other.covers(row.account) and other.acknowledged:
+                    other.name((row,))
+                elif other.covers(row.account):
+                    other.keep((row.account,))
 
     def _is_covered(self, account: str) -> bool:
         return any(each.covers(account) for each in self.prefixes.values())

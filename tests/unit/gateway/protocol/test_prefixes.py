@@ -228,6 +228,41 @@ def test_of_two_prefixes_an_account_has_one_number_and_is_named_with_both() -> N
     assert len(client.session.by_number) == 2
 
 
+def watching_two() -> tuple[Client, PrefixSubscription]:
+    """A client of `shop:` and of `shop:a`; the first one."""
+    client, wide = watching({})
+    client.serve(client.register("shop:a"), {}, 5)
+    client.heard()
+    return client, wide
+
+
+def test_what_a_prefix_that_ends_has_not_named_yet_is_named_with_the_other_one() -> None:
+    client, _ = watching_two()
+    client.session.outbox.held = True
+    client.watch.take(batch(5, 6, shop_ab=0))
+    client.ask(op="unsubscribe", prefix="shop:")
+    client.session.outbox.held = False
+    client.heard()
+    assert client.held == {"shop:ab": 0}
+
+
+def test_what_a_prefix_that_ends_found_by_a_list_is_named_with_the_other_one_once_it_is_read() -> None:
+    client, wide = watching_two()
+    client.watch.take(batch(8, 9, boot="b"))
+    for prefix in client.session.prefixes.values():
+        client.watch.listed(prefix, ["shop:ab"])
+    read = client.watch.register(client.session.adopt(wide))
+    narrow = client.session.prefixes["shop:a"]
+    assert client.session.adopt(narrow) == []
+    client.ask(op="unsubscribe", prefix="shop:")
+    assert not narrow.complete
+    client.session.acknowledge_read(wide.id, read.subscriptions, {"shop:ab": 3}, prefix=wide)
+    client.watch.finish(read, {"shop:ab": state(3)}, 9, 0)
+    client.heard()
+    assert client.held == {"shop:ab": 3}
+    assert narrow.complete
+
+
 def test_a_prefix_that_is_subscribed_is_refused_and_goes_on() -> None:
     client, _ = watching({"shop:a": 3})
     assert client.ask(op="subscribe", prefix="shop:") is None
