@@ -71,6 +71,7 @@ class FileCalls:
             return await asyncio.shield(call)
         except asyncio.CancelledError:
             call.add_done_callback(lambda ended: ended.exception())  # nobody else hears of it
-            ended, _ = await asyncio.wait((call,), timeout=LAST_CALL_S)
-            self._is_left = not ended
+            self._is_left = True  # also for who is cancelled once more
+            await asyncio.wait((call,), timeout=LAST_CALL_S)
+            self._is_left = not call.done()
             raise
