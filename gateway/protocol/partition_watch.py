@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
+from fanfold.api.frames import ACCOUNTS_PER_MESSAGE_MAX
 from gateway.protocol.cursor import Cursor, Verdict, judge
 from gateway.protocol.interest import Interest
 from gateway.protocol.messages import Item
@@ -50,6 +51,11 @@ class Read:
     @property
     def accounts(self) -> list[str]:
         return list(dict.fromkeys(subscription.account for subscription in self.subscriptions))
+
+    @property
+    def is_in_parts(self) -> bool:
+        """Whether it is asked in more than one question: then the log may be put back between two."""
+        return len(self.subscriptions) > ACCOUNTS_PER_MESSAGE_MAX
 
 
 class PartitionWatch:
@@ -189,7 +195,9 @@ class PartitionWatch:
         for subscription in read.subscriptions:
             found = items.get(subscription.account)
             subscription.found()
-            if found is None:
+            if found_another and read.is_in_parts:
+                pass  # some may be of the history before, and would hide what the next repair reads
+            elif found is None:
                 subscription.miss("view_rebuilding" if subscription.account in undecided else "account_not_found")
             elif subscription.open:
                 subscription.offer(found)

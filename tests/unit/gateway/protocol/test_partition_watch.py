@@ -13,6 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from gateway.protocol import partition_watch
 from gateway.protocol.cursor import Cursor, Verdict, judge
 from gateway.protocol.messages import Item, item
 from gateway.protocol.partition_watch import PartitionWatch, Read
@@ -546,6 +547,26 @@ def test_of_a_log_that_was_put_back_everything_is_told_again_though_its_versions
     watch.finish(again, before, reached, 0, history)
     assert told(session) == {1: 0, 2: 0}
     assert watch.begin_repair() is None
+
+
+def test_of_a_repair_that_was_read_in_parts_before_and_after_the_log_was_put_back_nothing_hides_what_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(partition_watch, "ACCOUNTS_PER_MESSAGE_MAX", 1)
+    world, watch, session = two_watched_accounts()
+    watch.history = "one"
+    for _ in range(3):
+        world.transfer("a0", "a1")
+    watch.take(FeedBatch(0, 0, "b", -1, 4, AccountRows.of([])))
+    repair = watch.begin_repair()
+    assert repair is not None
+    now = world.items(["a0", "a1"], 2)  # of another log, as long as the one before
+    watch.finish(repair, world.items(["a0"], 4) | {"a1": now["a1"]}, 4, 0, "two")
+    again = watch.begin_repair()
+    assert again is not None
+    watch.finish(again, now, 4, 0, "two")
+    assert watch.begin_repair() is None
+    assert told(session) == {1: 1, 2: 1}
 
 
 class PutBack:
