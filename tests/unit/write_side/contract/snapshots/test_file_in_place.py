@@ -34,7 +34,7 @@ from write_side.contract.snapshots.read_whole import WHOLE_S, WholeReader
 from write_side.contract.snapshots.snapshots import Snapshots, named
 from write_side.contract.snapshots.store import LiesHere
 from write_side.contract.snapshots.store_file import FileStore
-from write_side.contract.state import snapshot_bytes
+from write_side.contract.state import ids, snapshot_bytes
 from write_side.contract.state.snapshot import Snapshot, read_snapshot
 from write_side.contract.state.snapshot_bytes import Reader, SnapshotDamaged
 from write_side.ledger.commands.commands import Transfer
@@ -106,6 +106,48 @@ def test_addresses_that_may_be_another_threads_by_now_are_not_given_back(
     for at, is_left in ((0, False), (page, False), (2 * page, True), ((1 << 20) - page, True)):
         lies_in = [each for each in left if int(each[0], 16) <= first[0] + at < int(each[1].split()[0], 16)]
         assert any("file" in each[-1] for each in lies_in) == is_left
+
+
+def id_rows(first: int, last: int) -> npt.NDArray[np.uint64]:
+    """uint64[n, WIDTH]: rows of ids a millisecond apart."""
+    rows = np.zeros((last - first, ids.WIDTH), np.uint64)
+    for row, number in zip(rows, range(first, last), strict=True):
+        row[:2] = ids.split_id(id_at(NOON_US + 1_000 * number, number))
+        row[2:] = (number, number, number << ids.ROW_BITS, NOON_US + 1_000 * number, 5, 7)
+    return rows
+
+
+def test_ids_in_place_are_forgotten_swept_and_outgrow_their_room_as_any(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ids, "_ROOM_ROWS", 0)  # no addresses but for twice as many
+    there, path = id_rows(0, 6_000), tmp_path / "file"
+    path.write_bytes(bytes(4_160) + there.tobytes() + bytes(64))
+    tables = [ids.IdTable(), ids.IdTable()]
+    digests, no_cut_off = np.zeros((2, 2), np.uint64), np.zeros(2, np.uint64)
+    with path.open("rb") as file:
+
+        def lying(rows: int) -> npt.NDArray[np.uint64] | None:
+            octets = memory_of(file.fileno(), 4_160, there.nbytes, rows * 8 * ids.WIDTH)
+            return None if octets is None else octets.view(np.uint64).reshape(rows, ids.WIDTH)
+
+        tables[0].room_for(len(there), lying)
+        tables[1].room_for(len(there))[:] = there
+    rooms = [len(table.rows) for table in tables]
+    for table, digest in zip(tables, digests, strict=True):
+        table.refill(len(there), no_cut_off, 0, digest)
+        for first in range(6_000, 24_000, 500):
+            table.forget_before(NOON_US + 300 * first, 0, digest)
+            table.reserve(500)
+            for row in id_rows(first, first + 500):
+                table.put(row)
+    in_place, copied = tables
+    assert rooms[0] == rooms[1] < len(in_place.rows)
+    assert (in_place.used, in_place.count) == (copied.used, copied.count)
+    assert in_place.used < 24_000, "some were swept out"
+    assert np.array_equal(*digests)
+    assert np.array_equal(in_place.remembered(), copied.remembered())
+    assert path.read_bytes()[4_160:-64] == there.tobytes()
 
 
 def loaded_in_place(store: FileStore, name: str, *, is_whole: bool = False) -> Snapshot:
