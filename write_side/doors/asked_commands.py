@@ -65,7 +65,7 @@ _FLAGS: Final = (
 def command_of(asked: requests.Open | requests.Command) -> Command:
     """asked: read by `fanfold/api/body_checks.py`."""
     match asked:
-        case requests.Transfer() if not any(getattr(asked, name) for name in _MORE):
+        case requests.Transfer() if all(getattr(asked, name) is None for name in _MORE):
             return Transfer(_id(asked.id), asked.from_, asked.to, asked.amount, asked.asset)
         case requests.Transfer():
             return _transfer(asked, _between(asked))

@@ -4,7 +4,8 @@ newest ones read ahead, while a start still opens its log."""
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, NamedTuple
 from weakref import WeakValueDictionary
@@ -19,6 +20,9 @@ AT_ONCE: Final = 2
 WHOLE_MAX: Final = 4_096
 """Files that were found whole and that nobody has relied on yet: more than partitions. Beyond it they are hashed again."""
 
+WHOLE_S: Final = 60.0
+"""So long one side relies on the other's hash: they start together. Who starts again later, maybe for the disk, hashes again."""
+
 
 class WholeRead(NamedTuple):
     """What the file says of itself, and the fold."""
@@ -30,10 +34,12 @@ class WholeRead(NamedTuple):
 class WholeReader:
     """Of one store."""
 
-    def __init__(self, store: SnapshotStore) -> None:
+    def __init__(self, store: SnapshotStore, now_s: Callable[[], float] = time.monotonic) -> None:
         self.store = store
-        self._whole: dict[str, tuple[int, ...]] = {}
-        """By its name the file whose hash was right when somebody read it last, until somebody else has relied on that."""
+        self._now_s = now_s
+        self._whole: dict[str, tuple[tuple[int, ...], float]] = {}
+        """By its name the file whose hash was right when somebody read it last, until somebody else has relied on that, and until
+        when that may be."""
         self._hashing: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
         self._ahead: dict[tuple[str, bool], Future[WholeRead]] = {}
 
@@ -53,12 +59,13 @@ class WholeReader:
         """Of two that start together one hashes the file, and the other, which waits for that, relies on it."""
         with self._hashing.setdefault(name, threading.Lock()):
             identity = source.identity
-            is_whole = self._whole.pop(name, None) == identity
+            hashed, until_s = self._whole.pop(name, ((), 0.0))
+            is_whole = hashed == identity and self._now_s() < until_s
             read = read_columns(Reader(source.readinto, source.size, source.in_place, is_whole=is_whole))
             if not is_whole:
                 if len(self._whole) >= WHOLE_MAX:
                     self._whole.clear()
-                self._whole[name] = identity
+                self._whole[name] = identity, self._now_s() + WHOLE_S
             return read
 
     def begin_ahead(self, names: Iterable[str], sides: Sequence[Prints | None]) -> None:

@@ -65,14 +65,20 @@ class Named(NamedTuple):
 
 def named(store: SnapshotStore, partition: int) -> list[Named]:
     """The snapshots of a partition, the newest first. Raises OSError."""
-    found = (_NAME.fullmatch(name) for name in store.names(f"p{partition:05d}-"))
+    return _named_of(store, f"p{partition:05d}-")
+
+
+def _named_of(store: SnapshotStore, prefix: str) -> list[Named]:
+    found = (_NAME.fullmatch(name) for name in store.names(prefix))
     return [Named(int(each[1]), int(each[2]), each[3] == "writer") for each in found if each is not None]
 
 
 def newest_of_all(store: SnapshotStore) -> list[Named]:
     """The newest snapshot of each partition, where it serves everybody. Raises OSError."""
-    partitions = {int(found[1]) for found in map(_NAME.fullmatch, store.names("p")) if found is not None}
-    return [each for partition in sorted(partitions) if (each := named(store, partition)[0]).with_prints]
+    newest: dict[int, Named] = {}
+    for each in _named_of(store, "p"):
+        newest.setdefault(each.partition, each)
+    return [newest[partition] for partition in sorted(newest) if newest[partition].with_prints]
 
 
 def from_the_beginning(partition: int, partitions: int, prints: Prints | None = None) -> Snapshot:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import mmap
+import os
 import random
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -25,11 +28,13 @@ from tests.unit.write_side.ledger.decided_outcomes import decide_items
 from tests.unit.write_side.ledger.rich_streams import rich_stream
 from tests.unit.write_side.ledger.test_decide_rich import modelled
 from tests.unit.write_side.ledger.wallet_model import WalletModel
+from write_side.contract.snapshots import file_in_place
 from write_side.contract.snapshots.file_in_place import memory_of
-from write_side.contract.snapshots.snapshots import named
+from write_side.contract.snapshots.read_whole import WHOLE_S, WholeReader
+from write_side.contract.snapshots.snapshots import Snapshots, named
 from write_side.contract.snapshots.store import LiesHere
 from write_side.contract.snapshots.store_file import FileStore
-from write_side.contract.state import snapshot_bytes
+from write_side.contract.state import ids, snapshot_bytes
 from write_side.contract.state.snapshot import Snapshot, read_snapshot
 from write_side.contract.state.snapshot_bytes import Reader, SnapshotDamaged
 from write_side.ledger.commands.commands import Transfer
@@ -60,6 +65,89 @@ def test_memory_begins_with_the_bytes_of_the_file_and_is_ones_own(
     rows = other[:length]
     del other
     assert rows.tobytes() == data[start : start + length], "as long as somebody has some of it"
+
+
+def test_what_cannot_be_mapped_is_copied(tmp_path: Path) -> None:
+    partition, store = DecidingPartition(), FileStore(tmp_path, in_place=True)
+    partition.open_epoch(NOON_US)
+    partition.decide([Transfer(id_at(NOON_US, n), "@world", "bob", 1, USD) for n in range(9)], NOON_US + 1)
+    store.put("a", [file_of(folded(partition.blocks))])
+    with store.open("a") as source:
+        unreadable = os.open(tmp_path / "a", os.O_WRONLY)  # as a file system that maps no files
+        asked: list[int] = []
+
+        def in_place(start: int, length: int, room: int) -> npt.NDArray[np.uint8] | None:
+            asked.append(length)
+            return memory_of(unreadable, start, length, room)
+
+        loaded = read_snapshot(Reader(source.readinto, source.size, in_place), FINGERPRINTS)[1]
+        os.close(unreadable)
+    assert asked
+    assert_same_fold(loaded, folded(partition.blocks))
+
+
+def test_addresses_that_may_be_another_threads_by_now_are_not_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_bytes(bytes(5_000))
+    mapped, first = file_in_place._mapped, list[int]()
+
+    def failing(address: int | None, length: int, flags: int, descriptor: int, start: int) -> int:
+        if address is not None:  # it took away what was there, and then found that it cannot
+            raise MemoryError
+        first.append(mapped(address, length, flags, descriptor, start))
+        return first[-1]
+
+    monkeypatch.setattr(file_in_place, "_mapped", failing)
+    with (tmp_path / "file").open("rb") as file, pytest.raises(MemoryError):
+        memory_of(file.fileno(), 0, 5_000, 1 << 20)
+    left = [line.split("-") for line in Path("/proc/self/maps").read_text().splitlines()]
+    page = mmap.PAGESIZE
+    for at, is_left in ((0, False), (page, False), (2 * page, True), ((1 << 20) - page, True)):
+        lies_in = [each for each in left if int(each[0], 16) <= first[0] + at < int(each[1].split()[0], 16)]
+        assert any("file" in each[-1] for each in lies_in) == is_left
+
+
+def id_rows(first: int, last: int) -> npt.NDArray[np.uint64]:
+    """uint64[n, WIDTH]: rows of ids a millisecond apart."""
+    rows = np.zeros((last - first, ids.WIDTH), np.uint64)
+    for row, number in zip(rows, range(first, last), strict=True):
+        row[:2] = ids.split_id(id_at(NOON_US + 1_000 * number, number))
+        row[2:] = (number, number, number << ids.ROW_BITS, NOON_US + 1_000 * number, 5, 7)
+    return rows
+
+
+def test_ids_in_place_are_forgotten_swept_and_outgrow_their_room_as_any(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ids, "_ROOM_ROWS", 0)  # no addresses but for twice as many
+    there, path = id_rows(0, 6_000), tmp_path / "file"
+    path.write_bytes(bytes(4_160) + there.tobytes() + bytes(64))
+    tables = [ids.IdTable(), ids.IdTable()]
+    digests, no_cut_off = np.zeros((2, 2), np.uint64), np.zeros(2, np.uint64)
+    with path.open("rb") as file:
+
+        def lying(rows: int) -> npt.NDArray[np.uint64] | None:
+            octets = memory_of(file.fileno(), 4_160, there.nbytes, rows * 8 * ids.WIDTH)
+            return None if octets is None else octets.view(np.uint64).reshape(rows, ids.WIDTH)
+
+        tables[0].room_for(len(there), lying)
+        tables[1].room_for(len(there))[:] = there
+    rooms = [len(table.rows) for table in tables]
+    for table, digest in zip(tables, digests, strict=True):
+        table.refill(len(there), no_cut_off, 0, digest)
+        for first in range(6_000, 24_000, 500):
+            table.forget_before(NOON_US + 300 * first, 0, digest)
+            table.reserve(500)
+            for row in id_rows(first, first + 500):
+                table.put(row)
+    in_place, copied = tables
+    assert rooms[0] == rooms[1] < len(in_place.rows)
+    assert (in_place.used, in_place.count) == (copied.used, copied.count)
+    assert in_place.used < 24_000, "some were swept out"
+    assert np.array_equal(*digests)
+    assert np.array_equal(in_place.remembered(), copied.remembered())
+    assert path.read_bytes()[4_160:-64] == there.tobytes()
 
 
 def loaded_in_place(store: FileStore, name: str, *, is_whole: bool = False) -> Snapshot:
@@ -145,6 +233,19 @@ async def test_of_two_sides_that_start_one_hashes_the_file(tmp_path: Path, monke
     await growing.snapshots.newest(0, starts=True)
     await growing.snapshots.newest(0)
     assert len([count for count in counts if count > size // 2]) == 3, "it is relied on once, and by who starts alone"
+
+
+async def test_who_starts_again_later_hashes_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    growing, now_s = Growing(FileStore(tmp_path)), 100.0
+    growing.grow(40)
+    assert await growing.taker().take(0)
+    reader = WholeReader(FileStore(tmp_path, in_place=True), lambda: now_s)
+    counts, size = hashed_bytes(monkeypatch), (tmp_path / named(growing.store, 0)[0].name).stat().st_size
+    alone = Snapshots(reader.store, growing.log, reader)
+    assert await alone.newest(0, FINGERPRINTS, starts=True) is not None
+    now_s += WHOLE_S
+    assert await alone.newest(0, FINGERPRINTS, starts=True) is not None
+    assert len([count for count in counts if count > size // 2]) == 2
 
 
 async def test_a_file_that_was_changed_between_two_sides_is_hashed_again_and_refused(tmp_path: Path) -> None:

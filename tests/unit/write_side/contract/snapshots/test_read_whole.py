@@ -132,6 +132,18 @@ async def test_the_newest_of_each_partition_are_those_that_serve_everybody(tmp_p
     assert newest_of_all(FileStore(tmp_path / "none")) == []
 
 
+def test_those_that_go_while_they_are_looked_for_stop_no_start(tmp_path: Path) -> None:
+    class Going(FileStore):
+        def names(self, prefix: str) -> list[str]:
+            found = super().names(prefix)
+            for name in found:
+                self.delete(name)
+            return found
+
+    (tmp_path / Named(3, 9, True).name).write_bytes(b"")
+    assert newest_of_all(Going(tmp_path)) == [Named(3, 9, True)]
+
+
 async def test_nothing_is_read_ahead_in_a_folder_that_another_process_has(tmp_path: Path) -> None:
     begun: list[str] = []
     log = await FileLog.open(tmp_path, 1, when_ours=lambda: begun.append("ours"))
