@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from functools import cache
-from typing import Any, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast, get_origin, get_type_hints
 
 from pydantic import TypeAdapter
+
+from fanfold.api.words import LeftOut
 
 T = TypeVar("T")
 
@@ -26,6 +29,26 @@ def document_of(value: object) -> dict[str, Any]:
 def adapter(kind: Any) -> TypeAdapter[Any]:
     """Made once for each class: that costs milliseconds."""
     return TypeAdapter(kind)
+
+
+@cache
+def left_out_of(kind: Any) -> frozenset[str]:
+    """The fields that are not there where they say nothing (`words.Optionally`)."""
+    hints = get_type_hints(kind, include_extras=True)
+    return frozenset(name for name, hint in hints.items() if any(isinstance(each, LeftOut) for each in _said_of(hint)))
+
+
+def _said_of(hint: Any) -> Iterator[object]:
+    while get_origin(hint) is Annotated:
+        yield from hint.__metadata__
+        hint = hint.__origin__
+
+
+def told_of(value: Any) -> dict[str, Any]:
+    """A value as the service tells it, with Python's own values in it: what is left out is not in it."""
+    left_out = left_out_of(cast("Any", type(value)))
+    members = dataclasses.asdict(value)
+    return {name: member for name, member in members.items() if member is not None or name not in left_out}
 
 
 @cache

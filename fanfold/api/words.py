@@ -44,7 +44,7 @@ class Refuses:
     codes: tuple[str, ...]
 
 
-class _LeftOut:
+class LeftOut:
     """The None of `T | None` means that the field is not there; on the wire null is no value of it."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -57,7 +57,7 @@ def without_default(schema: dict[str, Any]) -> None:
 
 
 Optionally = Annotated[
-    T | None, _LeftOut(), Field(json_schema_extra=without_default, exclude_if=lambda value: value is None)
+    T | None, LeftOut(), Field(json_schema_extra=without_default, exclude_if=lambda value: value is None)
 ]
 """A field that may be left out: None in a program, absent on the wire."""
 

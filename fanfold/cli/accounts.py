@@ -14,6 +14,7 @@ from fanfold.answers import Refusal, SystemState
 from fanfold.api.answers import AccountState
 from fanfold.api.problems import PROBLEMS
 from fanfold.api.questions import ACCOUNTS_MAX
+from fanfold.api.values import told_of
 from fanfold.cli.asking import (
     DEFAULT_URL,
     NOT_ANSWERED,
@@ -27,7 +28,7 @@ from fanfold.cli.asking import (
     stale,
     told_detail,
 )
-from fanfold.cli.move_options import Units, document_of, fail_typed, sheet_of
+from fanfold.cli.move_options import Units, fail_typed, sheet_of
 from fanfold.cli.output import complain, laid_out, say
 from fanfold.cli.partitions import Unanswered, is_of_some_partitions, of_those_that_answer
 from fanfold.cli.partitions import told as sentences_of
@@ -105,7 +106,7 @@ def balance(
     else:
         states, failed, code = ask(url, lambda client: _balances(client, accounts, as_of, min_position))
     if states:
-        lines = "\n".join(json.dumps(document_of(state)) for state in states)
+        lines = "\n".join(json.dumps(told_of(state)) for state in states)
         say(lines if as_json else laid_out(sheet_of(states)))
     if failed:
         fail("\n".join(failed), code)

@@ -15,6 +15,7 @@ from fanfold.answers import Refusal
 from fanfold.api.answers import AccountState, Moved, Pending
 from fanfold.api.ids import new_id
 from fanfold.api.requests import Command, Hold, HoldBetween, Leg, LegsTransfer, Transfer
+from fanfold.api.values import told_of
 from fanfold.api.words import Across
 from fanfold.cli.asking import DEFAULT_URL, NOT_ANSWERED, AsJson, Url, ask, fail, fail_refused
 from fanfold.cli.output import laid_out, say
@@ -243,21 +244,9 @@ def _asked_again(id: str | None) -> str:
     return f"The same command with --id {id} tells what became of it, and never runs twice."
 
 
-NOT_TOLD_IS_LEFT_OUT: Final = ("flags", "stale_since", "block_hash", "final", "owner")
-"""Of an account's members those that the service leaves out where it does not tell them: null would be told, and mean nothing.
-(`floor` and `available` are null of an account without a floor.)"""
-
-
-def document_of(state: AccountState) -> dict[str, Any]:
-    """An account for `--json`, as the service tells it."""
-    return {
-        name: value for name, value in asdict(state).items() if value is not None or name not in NOT_TOLD_IS_LEFT_OUT
-    }
-
-
 def _document(answer: Moved | Pending) -> dict[str, Any]:
     document = asdict(answer)
     del document["stale_since"]  # only a read can be old
     if isinstance(answer, Moved):
-        document["accounts"] = [document_of(state) for state in answer.accounts]
+        document["accounts"] = [told_of(state) for state in answer.accounts]
     return document

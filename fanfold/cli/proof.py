@@ -18,10 +18,9 @@ from fanfold.answers import Refusal
 from fanfold.api import grammar
 from fanfold.api.answers import AccountState
 from fanfold.api.malformed import Malformed
-from fanfold.api.values import read
+from fanfold.api.values import read, told_of
 from fanfold.cli.asking import DEFAULT_URL, Url, ask, fail_refused, refuse_system
 from fanfold.cli.known_failures import UNREADABLE, failures_told
-from fanfold.cli.move_options import document_of
 from fanfold.cli.output import complain, say
 from read_side.wiring import Checked, check_proof
 from write_side.contract.words.atoms import NO_FLOOR, available
@@ -67,7 +66,7 @@ def _print(account: str, as_of: str, url: str) -> None:
     state = ask(url, lambda client: client.balance(account, as_of=as_of))
     if isinstance(state, Refusal):
         fail_refused(state)
-    say(json.dumps({"as_of": as_of, "account": document_of(state)}, indent=2))
+    say(json.dumps({"as_of": as_of, "account": told_of(state)}, indent=2))
 
 
 def _check(file: Path) -> None:

@@ -8,7 +8,7 @@ import io
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Annotated, Any, Final, cast
+from typing import Annotated, Final, cast
 
 import typer
 
@@ -18,6 +18,7 @@ from fanfold.api.answers import Entries, Entry
 from fanfold.api.csv_cells import cell, flags_cell
 from fanfold.api.malformed import Malformed
 from fanfold.api.questions import ENTRIES_DEFAULT, ENTRIES_MAX
+from fanfold.api.values import told_of
 from fanfold.cli.asking import (
     DEFAULT_URL,
     NOT_ANSWERED,
@@ -68,7 +69,7 @@ class Form:
     def lines(self, page: Entries, *, begins: bool) -> str:
         """A page as it is said, "" where there is nothing to say. begins: whether nothing was said before."""
         if self.as_json:
-            return "\n".join(json.dumps(document_of(entry)) for entry in page.entries)
+            return "\n".join(json.dumps(told_of(entry)) for entry in page.entries)
         if self.as_csv:
             return csv_of(page, heading=begins)
         if not page.entries:
@@ -203,9 +204,3 @@ def csv_of(page: Entries, *, heading: bool) -> str:
 
 def _plain(amount: int | None, asset: str) -> str | None:
     return None if amount is None else money(amount, asset).replace(",", "")
-
-
-def document_of(entry: Entry) -> dict[str, Any]:
-    """A line for `--json`, as the service tells it."""
-    left_out = ("held_change", "flags", "reference", "metadata")
-    return {name: value for name, value in asdict(entry).items() if value is not None or name not in left_out}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Annotated, Any, Final
 
 import typer
@@ -15,6 +14,7 @@ from rich.text import Text
 
 from fanfold.answers import Refusal
 from fanfold.api.answers import PartitionNow, PartitionProgress, PositionsNow
+from fanfold.api.values import told_of
 from fanfold.cli.asking import DEFAULT_URL, NOT_ANSWERED, Url, ask, check_url, fail_refused, run
 from fanfold.cli.output import complain, is_terminal, laid_out, say, say_next
 from fanfold.cli.sheet import Column, Sheet
@@ -23,7 +23,6 @@ from fanfold.client import Client, NotAnswered
 REFRESH_S: Final = 1.0
 """The service looks at the end of the log no more often than that."""
 WELL: Final = "well"
-NOT_TOLD_IS_LEFT_OUT: Final = ("reason", "stale_since", "progress")
 EXACT_MS: Final = 10_000
 """From here on an age is told in seconds."""
 
@@ -76,11 +75,7 @@ def sheet_of(partitions: Sequence[PartitionNow]) -> Sheet:
 
 def document_of(now: PositionsNow) -> dict[str, Any]:
     """As the service told it."""
-    parts = [
-        {name: value for name, value in asdict(each).items() if name not in NOT_TOLD_IS_LEFT_OUT or value is not None}
-        for each in now.partitions
-    ]
-    return {"partitions": parts, "elsewhere": list(now.elsewhere)}
+    return {"partitions": [told_of(each) for each in now.partitions], "elsewhere": list(now.elsewhere)}
 
 
 def drawing(now: PositionsNow | None, trouble: str | None, width: int, height: int) -> list[str]:

@@ -22,8 +22,8 @@ from typer.testing import CliRunner, Result
 from fanfold import client
 from fanfold.api.answers import AccountState
 from fanfold.api.retry import Waits
+from fanfold.api.values import told_of
 from fanfold.cli.main import COMMANDS, KEY_COMMANDS, LOG_COMMANDS, Command, app
-from fanfold.cli.move_options import document_of
 from tests.unit.fanfold.stub_wallet import StubWallet
 
 ROOT = Path(__file__).parents[3]
@@ -113,7 +113,7 @@ def test_what_is_not_told_of_an_account_is_left_out_and_not_null(wallet: StubWal
     read = json.loads(run("balance", "alice", "--json").stdout)
     assert (read["flags"], read["floor"], "stale_since" in read) == ([], None, False)
     told = AccountState("alice", "USD/2", 1, 0, None, None, 1, "0:1", "2026-01-01T00:00:00.000000Z")
-    assert "flags" not in document_of(told), "the service leaves them out where a command does not change them"
+    assert "flags" not in told_of(told), "the service leaves them out where a command does not change them"
     [frozen] = json.loads(run("freeze", "alice", "--debit", "--json").stdout)["accounts"]
     assert frozen["flags"] == ["debit_frozen"]
     [part] = json.loads(run("system", "USD/2", "--json").stdout)["partitions"]

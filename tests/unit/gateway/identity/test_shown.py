@@ -1,4 +1,4 @@
-"""No member of an answer tells of an account that may not be read, whichever members there are: documents are made of their models."""
+"""No member of an answer tells of an account that may not be read, whichever there are: documents are made of their models."""
 
 from __future__ import annotations
 
