@@ -13,7 +13,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from fanfold.answers import ConnectionState
 from fanfold.api.close_codes import is_final
-from fanfold.api.retry import InARow, Waits
+from fanfold.api.retry import ASKED_AGAIN, InARow, Waits
 from fanfold.api.routes import STREAM_PATH, SUBPROTOCOL
 from fanfold.http_requests import bearer
 
@@ -34,9 +34,6 @@ RETURN_SECONDS_MAX: Final = 60.0
 
 PASSING: Final = frozenset({"upstream_unavailable", "overloaded", "not_ready", "view_rebuilding", "stopping"})
 """Why a subscribe is refused for now only: every other code says that what was asked is wrong."""
-
-_PASSING_STATUSES: Final = frozenset({408, 425, 429})
-"""Refusals of a handshake, beside the 5xx, that whatever stands before the gateway takes back."""
 
 SILENT: Final = "the feed behind the gateway is silent"
 
@@ -115,7 +112,7 @@ async def kept_connected(
                     "the token or key. "
                     "Nothing was asked to change."
                 ) from None
-            if refused.response.status_code < 500 and refused.response.status_code not in _PASSING_STATUSES:
+            if refused.response.status_code < 500 and refused.response.status_code not in ASKED_AGAIN:
                 raise StreamEnded(f"{url} has no balance stream (HTTP {refused.response.status_code}).") from None
             reason = "the gateway is not available"
         except (OSError, TimeoutError, websockets.InvalidHandshake):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, get_args
 
 from pydantic import ConfigDict, Field, WithJsonSchema
 from typing_extensions import TypeAliasType
@@ -16,6 +16,7 @@ from typing_extensions import TypeAliasType
 from fanfold.api import grammar
 from fanfold.api.problems import KEPT_BY_ID, PROBLEMS
 from fanfold.api.words import (
+    Across,
     Balance,
     Metadata,
     Moment,
@@ -73,7 +74,7 @@ Flags = Annotated[tuple[Flag, ...], _as("What the account may not do.")]
 Action = Annotated[
     str, _one_of("try", "confirm", "cancel", means="What the home of the transfer asks the partition of the step.")
 ]
-Protocol = Annotated[str, _one_of("saga", "tcc", means="How a transfer across partitions is run.")]
+Protocol = Annotated[str, _one_of(*get_args(Across), means="How a transfer across partitions is run.")]
 _REPEATED: Final = (
     "Only when this id ran before: nothing was run by this request, and this is what became of it, however long ago."
 )

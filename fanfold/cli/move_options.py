@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from typing import Annotated, Any, Final, NamedTuple, NoReturn, cast
+from typing import Annotated, Any, Final, NamedTuple, NoReturn, cast, get_args
 
 import typer
 
@@ -14,6 +14,7 @@ from fanfold.amounts import BadAmount, BadAsset, money, units_of, with_units
 from fanfold.answers import Refusal
 from fanfold.api.answers import AccountState, Moved, Pending
 from fanfold.api.ids import new_id
+from fanfold.api.questions import WAIT_SECONDS_MAX
 from fanfold.api.requests import Command, Hold, HoldBetween, Leg, LegsTransfer, Transfer
 from fanfold.api.values import told_of
 from fanfold.api.words import Across
@@ -128,8 +129,8 @@ class HowAcross:
     wait: Annotated[int | None, typer.Option(help="seconds to wait for a transfer across partitions, 0 to 30")] = None
 
     def named(self) -> Across | None:
-        if self.protocol not in (None, "saga", "tcc"):
-            fail_typed("--protocol must be saga or tcc.")
+        if self.protocol not in (None, *get_args(Across)):
+            fail_typed(f"--protocol must be {' or '.join(get_args(Across))}.")
         return cast("Across | None", self.protocol)
 
 
@@ -152,8 +153,8 @@ class HowAsked:
 
         moves: what it moves, for the eye, where the command itself does not say it.
         """
-        if wait is not None and not 0 <= wait <= 30:
-            fail_typed("--wait must be 0 to 30 seconds.")
+        if wait is not None and not 0 <= wait <= WAIT_SECONDS_MAX:
+            fail_typed(f"--wait must be 0 to {WAIT_SECONDS_MAX} seconds.")
         answer = ask(
             self.url,
             lambda client: client.ask(command, dry_run=self.dry_run, wait_seconds=wait),
