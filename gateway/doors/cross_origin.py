@@ -11,7 +11,7 @@ from typing import Final
 
 from fanfold.api.answer_headers import HISTORY, POSITION, REPLAYED, STALE_SINCE
 from fanfold.api.routes import ROUTES
-from gateway.proxy.asgi import Message, Scope, Send
+from gateway.proxy.asgi import Scope, Send, with_headers
 
 Headers = Iterable[tuple[bytes, bytes]]
 
@@ -65,14 +65,7 @@ class CrossOrigin:
 
     def telling(self, scope: Scope, send: Send) -> Send:
         """In the place of `send`."""
-        told = self.told(scope["headers"])
-
-        async def tell(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *told]
-            await send(message)
-
-        return tell
+        return with_headers(send, self.told(scope["headers"]))
 
     async def answers_preflight(self, scope: Scope, send: Send) -> bool:
         """Whether it was a browser that asks what a page of a listed origin may ask: it is answered."""

@@ -45,6 +45,17 @@ def said_again(body: bytes, receive: Receive) -> Receive:
     return again
 
 
+def with_headers(send: Send, told: Iterable[tuple[bytes, bytes]]) -> Send:
+    """In the place of `send`: the head of the answer has these, too."""
+
+    async def tell(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", ()), *told]
+        await send(message)
+
+    return tell
+
+
 async def nothing_more() -> Message:
     """Behind a body: whoever asked may leave, and what they asked goes on."""
     await asyncio.Future()

@@ -18,7 +18,7 @@ from fanfold.doors.answer import send as send_answer
 from gateway.limits.addresses import address_key
 from gateway.limits.rates import SECOND_NS, Quota, Rates, Taken
 from gateway.metrics import Metrics
-from gateway.proxy.asgi import App, Message, Receive, Scope, Send
+from gateway.proxy.asgi import App, Message, Receive, Scope, Send, with_headers
 from gateway.proxy.reverse_proxy import discard
 
 UNIT_BYTES: Final = 16 * 1024
@@ -67,13 +67,7 @@ class RequestRates:
         if taken.wait_ns:
             await self._refuse(taken, told, receive, send)
             return None
-
-        async def tell(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), *told]
-            await send(message)
-
-        return Granted(self._counted(key, receive) if counts_later else receive, tell)
+        return Granted(self._counted(key, receive) if counts_later else receive, with_headers(send, told))
 
     def wait_s(self, key: str) -> int:
         """Take one; seconds until it would be granted, 0 when it was."""

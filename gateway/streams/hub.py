@@ -133,9 +133,6 @@ class Hub:
             for task in self._tasks:
                 task.cancel()
 
-    def silent_ms(self, partition: int) -> int:
-        return self._now_ms() - self._heard_at_ms[partition]
-
     # Streams.
 
     @property

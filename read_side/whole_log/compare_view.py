@@ -7,7 +7,6 @@ one version. Nothing is written, so the service goes on beside it; a rebuild (`r
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Final
@@ -17,6 +16,7 @@ import numpy as np
 from read_side.contract.rows import AccountRow, AccountRows
 from read_side.contract.view import Checkpoint, ViewStore, ViewUnavailable
 from read_side.follow.partition_fold import PartitionFold, fold_log
+from read_side.whole_log.names_besides import names_besides
 from read_side.whole_log.rebuild_result import COLUMNS
 from write_side.contract.block.chain import ChainBroken
 from write_side.contract.log.log import Log, LogDamaged, LogFailed
@@ -116,7 +116,7 @@ class _Comparison:
             names = state.row_names(np.arange(at_row, min(at_row + COMPARED_AT_ONCE, state.count)))
             await self._compare(names, live.generation)
             at_row += len(names)
-        async with aclosing(self._other_names(live.generation, at_row)) as parts:
+        async with aclosing(names_besides(self._view, live.generation, self.fold.state, at_row)) as parts:
             async for names in parts:
                 await self._compare(names, live.generation)
         if await self._view.live(self._partition) != live.generation:
@@ -128,14 +128,6 @@ class _Comparison:
                 f"{self.found.position}, the first is {first.account} at version {first.log_version}. {_MEANS} {_REBUILD}",
                 unread=False,
             )
-
-    async def _other_names(self, live: int, compared: int) -> AsyncGenerator[list[str], None]:
-        """Accounts of the view that are none of those compared: opened meanwhile, or not in the log at all."""
-        async for rows in self._view.scan(self._partition, live):
-            numbers = self.fold.state.numbers_of(rows.accounts)
-            others = np.flatnonzero((numbers < 0) | (numbers >= compared)).tolist()
-            if others:
-                yield [rows.accounts[i] for i in others]
 
     async def _fold_to(self, stored: Checkpoint) -> None:
         """Fold on to the block of a checkpoint, and no further."""

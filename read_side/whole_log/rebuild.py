@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from typing import Final
 
@@ -26,6 +26,7 @@ from read_side.follow.bring_view_right import load_everything
 from read_side.follow.partition_fold import PartitionFold, fold_log
 from read_side.whole_log.alone import Alone, alone
 from read_side.whole_log.first_version import first_version, first_versions
+from read_side.whole_log.names_besides import names_besides
 from read_side.whole_log.rebuild_result import COLUMNS, Difference, PartitionRebuilt, Progress, Rebuilt, Wishes
 from read_side.whole_log.switching import NotSwitched, advance, switch
 from write_side.contract.block.chain import ChainBroken
@@ -231,19 +232,10 @@ class _PartitionRebuild:
             names = state.row_names(np.arange(at, min(at + COMPARED_AT_ONCE, state.count)))
             checkpoint = await self._compare_rows(owner, checkpoint, live, names)
             at += len(names)
-        async with aclosing(self._other_names(live, at)) as parts:
+        async with aclosing(names_besides(self._view, live, self._fold.state, at)) as parts:
             async for names in parts:
                 checkpoint = await self._compare_rows(owner, checkpoint, live, names)
         return checkpoint
-
-    async def _other_names(self, live: int, compared: int) -> AsyncGenerator[list[str], None]:
-        """Accounts of the live view that are none of our first ones, which were compared: opened meanwhile, or not in the log at
-        all."""
-        async for rows in self._view.scan(self._partition, live):
-            numbers = self._fold.state.numbers_of(rows.accounts)
-            others = np.flatnonzero((numbers < 0) | (numbers >= compared)).tolist()
-            if others:
-                yield [rows.accounts[i] for i in others]
 
     async def _compare_rows(self, owner: Owner, held: Checkpoint, live: int, names: list[str]) -> Checkpoint:
         """Compare at the position that the live rows were read at; folding never goes past it."""
