@@ -17,10 +17,12 @@ SEEDS_MAX = 100
 
 
 SHOWN_BY: Final = {
+    "believe_a_copy": 30,
     "go_on_from_any_snapshot": 30,
     "leave_out_what_a_snapshot_remembers": 23,
     "leave_out_what_opens_later": 36,
     "let_reads_go_before_the_feed_is_there": 10,
+    "run_what_another_partition_has_forgotten": 24,
     "tell_the_first_outcome_of_the_row_before": 30,
 }
 """Of mistakes that many stories live through one that shows it at once: it is told first, and all others as ever. Where a change
