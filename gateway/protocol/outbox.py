@@ -152,9 +152,8 @@ class Outbox:
         # Nearly every push: one account of the client has changed.
         self.told = True
         self._waiting = {}
-        for subscription in waiting:
-            return subscription.encode_alone(), 1
-        raise AssertionError("unreachable")
+        [subscription] = waiting
+        return subscription.encode_alone(), 1
 
     def _rest(self) -> None:
         """Whatever leaves now with a pace is not told again before that allows it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -113,9 +114,9 @@ class AdmittedConnection(KeptConnection):
             return
         self._begin()
 
+    @abstractmethod
     def _begin(self) -> None:
         """It is let in."""
-        raise NotImplementedError
 
     def _arrive(self, headers: Headers) -> None:
         """Before anything else: whose address it is decides what is granted."""

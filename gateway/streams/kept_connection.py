@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from websockets.protocol import State
@@ -16,7 +17,7 @@ from gateway.streams.judge import Judge
 from gateway.streams.stream_terms import StreamTerms
 
 
-class KeptConnection(asyncio.Protocol):
+class KeptConnection(asyncio.Protocol, ABC):
     """What is said on it the session knows, and what is heard `websocket_server.py`."""
 
     __slots__ = (
@@ -62,9 +63,9 @@ class KeptConnection(asyncio.Protocol):
             self._websocket = Judge(self._terms.message_bytes_max, State.OPEN)
         return self._websocket
 
+    @abstractmethod
     def _rest(self) -> None:
         """Between two messages nothing has to be judged."""
-        raise NotImplementedError
 
     def _write_protocol_bytes(self, judge: Judge) -> None:
         """What the sans-I/O protocol itself says: handshake, pong, close. An empty part means: end the connection."""

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import socket
-import subprocess
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from tests.servers.server import LOOPBACK, Process, Server, ServerFailed, ServerMissing, free_port, started
+from tests.servers.proxy_server import ProxyServer, running_proxy
+from tests.servers.server import ServerMissing
 
 _AROUND = """
 daemon off;
@@ -30,41 +27,21 @@ http {{
 """
 
 
-class NginxServer(Server):
+class NginxServer(ProxyServer):
     """site: an http context's content; in it `{port}` of a `listen` and `{folder}` of files are ours to fill in."""
+
+    check = ("-t",)
 
     def __init__(self, directory: Path, site: str, files: dict[str, bytes]) -> None:
         self._program = find_nginx()
-        self.directory = directory
         self._site = site
-        self._files = files
-        self.process = Process(directory / "nginx.log")
-        self.port = free_port()
+        super().__init__(directory, files, "nginx.log")
 
-    def start(self) -> None:
-        for name, content in self._files.items():
-            (self.directory / name).write_bytes(content)
-        site = self._site.replace("{port}", str(self.port)).replace("{folder}", str(self.directory))
-        (self.directory / "site.conf").write_text(site)
+    def configured(self) -> list[str]:
+        (self.directory / "site.conf").write_text(self.filled(self._site))
         config = self.directory / "nginx.conf"
         config.write_text(_AROUND.format(folder=self.directory))
-        command = [self._program, "-p", str(self.directory), "-c", str(config)]
-        checked = subprocess.run([*command, "-t"], capture_output=True, text=True, check=False)
-        if checked.returncode != 0:
-            raise ServerFailed(f"the configuration is not taken:\n{checked.stderr}")
-        self.process.start(command, self.directory, {})
-        try:
-            self.process.wait_until(self._answers)
-        except ServerFailed:
-            self.process.end()
-            raise
-
-    def stop(self) -> None:
-        self.process.end()
-
-    def _answers(self) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex((LOOPBACK, self.port)) == 0
+        return [self._program, "-p", str(self.directory), "-c", str(config)]
 
 
 def find_nginx() -> str:
@@ -75,12 +52,6 @@ def find_nginx() -> str:
     return program
 
 
-@contextmanager
-def running_nginx(site: str, files: dict[str, bytes]) -> Iterator[NginxServer]:
+def running_nginx(site: str, files: dict[str, bytes]) -> AbstractContextManager[NginxServer]:
     """ServerMissing, ServerFailed."""
-    with tempfile.TemporaryDirectory(prefix="fanfold-nginx-") as directory:
-        server = started(lambda place: NginxServer(place, site, files), Path(directory))
-        try:
-            yield server
-        finally:
-            server.stop()
+    return running_proxy("nginx", lambda place: NginxServer(place, site, files))
