@@ -676,6 +676,15 @@ class OutcomeAndParties:
 
 
 @dataclass(frozen=True)
+class PartiesOfMany:
+    """Of many commands all accounts that each was about, in the order asked for; null of an id that nothing has, or two have."""
+
+    parties: Annotated[tuple[tuple[TransferParty, ...] | None, ...], _as("One for each asked for, in that order.")]
+
+    __pydantic_config__ = _shown({"parties": [[{"account": "alice", "gives": False}], None]})
+
+
+@dataclass(frozen=True)
 class SystemAccount:
     """A system account of one partition."""
 

@@ -178,7 +178,8 @@ class RedisTopicFeed:
         """The newest of these topics; None: of all. What another version told in another way is none."""
         client = await self._streams.client()
         if names is None:
-            found: Any = {name.decode(): data for name, data in (await client.hgetall(self._answers)).items()}
+            all_told: Any = await client.hgetall(self._answers)
+            found = {name.decode(): data for name, data in all_told.items()}
         else:
             asked = list(names)
             found = dict(zip(asked, await client.hmget(self._answers, asked), strict=True))

@@ -103,9 +103,9 @@ async def project(
 
     once: to the end of the log as it is now; else for ever, until no partition goes on. from_start: made again beside what is
     there, which is replaced when every partition is at the end of the log; killed meanwhile, the same goes on.
-    on_caught_up: called once, when what on_answer was told last is of rows in which every partition has been at the end of the log,
-    or as far as it gets. answer_rows_max: how many rows of an answer are looked at. rest_s: after a run of few events, for the sake of who shares the
-    processor; then there are more of them, which cost little more.
+    on_caught_up: called once, when what on_answer was told last is of rows in which every partition has been at the end of the
+    log, or as far as it gets. answer_rows_max: how many rows of an answer are looked at. rest_s: after a run of few events, for
+    the sake of who shares the processor; then there are more of them, which cost little more.
 
     Raises CannotProject, StateUnavailable, what on_answer raises.
     """

@@ -171,7 +171,7 @@ async def test_of_topics_that_nobody_names_nothing_is_left_in_redis(
         while await client.hkeys(answers_key) != [b"leaders"]:  # noqa: ASYNC110 - Redis has its own clock
             await asyncio.sleep(0.05)
         await keeper.close()
-        while [key async for key in client.scan_iter("*{topics}*")]:
+        while [key async for key in client.scan_iter("*{topics}*")]:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 
 
