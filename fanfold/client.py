@@ -39,7 +39,11 @@ from fanfold.answers import (
     system_of,
 )
 from fanfold.api import routes
-from fanfold.api.answers import Accounts, AccountState, Entries, Moved, OpenTransfers, Pending, PositionsNow
+from fanfold.api.answers.accounts import Accounts, AccountState
+from fanfold.api.answers.commands import Moved, Pending
+from fanfold.api.answers.positions import PositionsNow
+from fanfold.api.answers.statement import Entries
+from fanfold.api.answers.under_way import OpenTransfers
 from fanfold.api.ids import new_id
 from fanfold.api.problems import NOT_TAKEN
 from fanfold.api.requests import BATCH_LINES_MAX, Capture, Command, Hold, Open, Reverse, Transfer, Void, between

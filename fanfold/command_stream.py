@@ -18,7 +18,7 @@ import msgspec
 from websockets.asyncio.client import ClientConnection
 
 from fanfold.answers import ConnectionState, Opened, Refusal, refusal_of
-from fanfold.api.answers import Moved, Pending
+from fanfold.api.answers.commands import Moved, Pending
 from fanfold.api.problems import NOT_TAKEN, PROBLEMS
 from fanfold.api.requests import Command, Open
 from fanfold.http_requests import line_of

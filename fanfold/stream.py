@@ -11,7 +11,7 @@ import msgspec
 from websockets.asyncio.client import ClientConnection
 
 from fanfold.answers import AccountStatus, BalanceChange, ConnectionState, PhasesMissed, TransferPhase, optional_int
-from fanfold.api.frames import ACCOUNTS_PER_MESSAGE_MAX
+from fanfold.api.frames.asked import ACCOUNTS_PER_MESSAGE_MAX
 from fanfold.stream_connection import PASSING, SILENT, Passing, StreamEnded, kept_connected, messages
 
 Update = BalanceChange | TransferPhase | PhasesMissed | AccountStatus | ConnectionState

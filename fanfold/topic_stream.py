@@ -9,7 +9,7 @@ import msgspec
 from websockets.asyncio.client import ClientConnection
 
 from fanfold.answers import ConnectionState, TopicAnswer
-from fanfold.api.frames import WantedTopic
+from fanfold.api.frames.asked import WantedTopic
 from fanfold.api.values import document_of
 from fanfold.stream_connection import PASSING, Passing, StreamEnded, kept_connected, messages
 

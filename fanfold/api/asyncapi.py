@@ -7,7 +7,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from fanfold.api.close_codes import MEANINGS
-from fanfold.api.frames import CLIENT_FRAMES, GATEWAY_FRAMES, ClientFrame, GatewayFrame
+from fanfold.api.frames.kinds import CLIENT_FRAMES, GATEWAY_FRAMES, ClientFrame, GatewayFrame
 from fanfold.api.openapi import line_schemas
 from fanfold.api.routes import STREAM_PATH, SUBPROTOCOL
 

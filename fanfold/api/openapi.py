@@ -28,7 +28,8 @@ from fanfold.api.answer_headers import (
     STALE_SINCE,
     STALE_SINCE_MEANS,
 )
-from fanfold.api.answers import Health, Problem, Readiness
+from fanfold.api.answers.problem import Problem
+from fanfold.api.answers.process import Health, Readiness
 from fanfold.api.body_checks import LINE_WORDS
 from fanfold.api.problems import PROBLEMS, problem_document
 from fanfold.api.questions import WAIT_SECONDS_MAX

@@ -10,8 +10,8 @@ from pydantic.annotated_handlers import GetCoreSchemaHandler, GetJsonSchemaHandl
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from fanfold.api import grammar
-from fanfold.api.answers import OPEN_PHASES
-from fanfold.api.frames import RATE_HZ_MAX
+from fanfold.api.answers.members import OPEN_PHASES
+from fanfold.api.frames.asked import RATE_HZ_MAX
 from fanfold.api.words import ACCOUNT_SAYS, AccountId, Asset, Optionally, Owner, Reference, Says, TransferId
 
 WAIT_MS_DEFAULT: Final = 2_000

@@ -18,6 +18,8 @@ from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, model_
 from pydantic_core import PydanticCustomError
 
 from fanfold.api import grammar
+from fanfold.api.declared import CLOSED
+from fanfold.api.examples import HOLD, ID
 from fanfold.api.grammar import LEGS_MAX
 from fanfold.api.values import document_of
 from fanfold.api.words import (
@@ -52,9 +54,6 @@ BATCH_BYTES_MAX: Final = 8 * 1024 * 1024
 BATCH_LINES_MAX: Final = 8_192
 """As many commands as a block holds: a larger batch would only wait in pieces. 8 MiB leaves 1 KiB a line."""
 
-_CLOSED: Final = ConfigDict(extra="forbid")
-_ID: Final = "01970f3e-7b1a-7c3e-8a2b-1234567890ab"
-_HOLD: Final = "01970f3e-8c2b-7d4f-9b3c-2345678901bc"
 
 _LEGS: Final = [
     {"account": "alice", "amount": "-1000", "if_available_at_least": "1000"},
@@ -128,7 +127,7 @@ class CapturedLeg:
     amount: SignedAmount
     asset: Optionally[Asset] = None
 
-    __pydantic_config__ = _CLOSED
+    __pydantic_config__ = CLOSED
 
 
 @dataclass(frozen=True)
@@ -139,7 +138,7 @@ class Leg(CapturedLeg):
     if_available_at_least: Optionally[LeastAvailable] = None
 
     refuses: ClassVar = ("condition_malformed",)
-    __pydantic_config__ = _CLOSED
+    __pydantic_config__ = CLOSED
 
     @model_validator(mode="after")
     def _conditions_of_an_account(self) -> Leg:
@@ -307,28 +306,28 @@ class Open(AboutAccount):
 class Transfer(OfTransfer, TwoAccounts):
     """Move money between two accounts. `@world` gives a deposit and receives a withdrawal."""
 
-    __pydantic_config__ = _shown({"id": _ID, "from": "@world", "to": "alice", "amount": "1000", "asset": "USD/2"})
+    __pydantic_config__ = _shown({"id": ID, "from": "@world", "to": "alice", "amount": "1000", "asset": "USD/2"})
 
 
 @dataclass(frozen=True)
 class LegsTransfer(OfTransfer, SomeLegs):
     """Move 2 to 32 legs that sum to zero in each asset, all or none."""
 
-    __pydantic_config__ = _shown({"id": _ID, "asset": "USD/2", "legs": _LEGS})
+    __pydantic_config__ = _shown({"id": ID, "asset": "USD/2", "legs": _LEGS})
 
 
 @dataclass(frozen=True)
 class Hold(OfHold, SomeLegs):
     """Authorise: hold what the legs with a minus give, until it is captured, voided, or the deadline comes."""
 
-    __pydantic_config__ = _shown({"id": _ID, "asset": "USD/2", "legs": _LEGS, "deadline": "2027-01-01T00:00:00Z"})
+    __pydantic_config__ = _shown({"id": ID, "asset": "USD/2", "legs": _LEGS, "deadline": "2027-01-01T00:00:00Z"})
 
 
 @dataclass(frozen=True)
 class HoldBetween(OfHold, TwoAccounts):
     """Authorise, between two accounts."""
 
-    __pydantic_config__ = _shown({"id": _ID, "from": "alice", "to": "bob", "amount": "1000", "asset": "USD/2"})
+    __pydantic_config__ = _shown({"id": ID, "from": "alice", "to": "bob", "amount": "1000", "asset": "USD/2"})
 
 
 @dataclass(frozen=True)
@@ -336,7 +335,7 @@ class Capture(OfTransfer, PartOfHold):
     """Move what a hold holds: all that is left, an amount of it, or these legs. `final`: let go what is left then."""
 
     __pydantic_config__ = _shown(
-        {"id": _ID, "hold": _HOLD, "amount": "600"},
+        {"id": ID, "hold": HOLD, "amount": "600"},
         **{"not": {"required": ["amount", "legs"]}, "dependentRequired": {"asset": ["legs"]}},
     )
 
@@ -345,14 +344,14 @@ class Capture(OfTransfer, PartOfHold):
 class Void(Once, AboutHold):
     """Let a hold go."""
 
-    __pydantic_config__ = _shown({"id": _ID, "hold": _HOLD})
+    __pydantic_config__ = _shown({"id": ID, "hold": HOLD})
 
 
 @dataclass(frozen=True)
 class Reverse(OfTransfer, AboutTransfer):
     """Move a done transfer the other way round, at most once."""
 
-    __pydantic_config__ = _shown({"id": _ID, "transfer": _HOLD})
+    __pydantic_config__ = _shown({"id": ID, "transfer": HOLD})
 
 
 @dataclass(frozen=True)
@@ -360,7 +359,7 @@ class Change(Once, NewFlags):
     """Freeze, free, close or reopen an account; what is None stays as it is."""
 
     __pydantic_config__ = _shown(
-        {"id": _ID, "account": "alice", "debit": "frozen"}, anyOf=[{"required": [flag]} for flag in _FLAGS]
+        {"id": ID, "account": "alice", "debit": "frozen"}, anyOf=[{"required": [flag]} for flag in _FLAGS]
     )
 
 

@@ -12,7 +12,8 @@ import typer
 
 from fanfold.amounts import BadAmount, BadAsset, money, units_of, with_units
 from fanfold.answers import Refusal
-from fanfold.api.answers import AccountState, Moved, Pending
+from fanfold.api.answers.accounts import AccountState
+from fanfold.api.answers.commands import Moved, Pending
 from fanfold.api.ids import new_id
 from fanfold.api.questions import WAIT_SECONDS_MAX
 from fanfold.api.requests import Command, Hold, HoldBetween, Leg, LegsTransfer, Transfer

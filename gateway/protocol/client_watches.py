@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
-from fanfold.api.frames import Wanted
+from fanfold.api.frames.asked import Wanted
 from gateway.identity.grants import Principal, Right
 from gateway.protocol.messages import Acknowledged, StreamError, ack_frame, error_frame, status_frame
 from gateway.protocol.outbox import Outbox

@@ -13,18 +13,9 @@ from typing import Final, NamedTuple, NoReturn
 import msgspec
 from pydantic import TypeAdapter, ValidationError
 
-from fanfold.api.frames import (
-    CLIENT_FRAMES,
-    NUMBER_MAX,
-    Auth,
-    ClientFrame,
-    Ping,
-    Submit,
-    Subscribe,
-    Unsubscribe,
-    Wanted,
-    WantedTopic,
-)
+from fanfold.api.frames.asked import Auth, Ping, Submit, Subscribe, Unsubscribe, Wanted, WantedTopic
+from fanfold.api.frames.kinds import CLIENT_FRAMES, ClientFrame
+from fanfold.api.frames.members import NUMBER_MAX
 from fanfold.api.malformed import MISSING, UNKNOWN
 from fanfold.api.problems import PROBLEMS
 from fanfold.api.values import names_of

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from fanfold.api.close_codes import CloseCode
-from fanfold.api.frames import Auth, Ping, Subscribe, Unsubscribe, WantedTopic
+from fanfold.api.frames.asked import Auth, Ping, Subscribe, Unsubscribe, WantedTopic
 from fanfold.api.requests import BATCH_LINES_MAX
 from gateway.identity.grants import Principal, Right
 from gateway.protocol.messages import (

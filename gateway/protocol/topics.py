@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from fanfold.api.frames import WantedTopic
+from fanfold.api.frames.asked import WantedTopic
 from gateway.protocol.messages import AcknowledgedTopic, topic_frame
 from gateway.protocol.subscription import Watcher
 from read_side.contract.topics import NO_ANSWER, TopicAnswer

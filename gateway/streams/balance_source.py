@@ -7,7 +7,7 @@ from typing import Annotated, Final, NamedTuple, Protocol
 
 import msgspec
 
-from fanfold.api.frames import HISTORY_CHARACTERS_MAX, NUMBER_MAX
+from fanfold.api.frames.members import HISTORY_CHARACTERS_MAX, NUMBER_MAX
 from fanfold.api.malformed import Malformed
 from fanfold.api.routes import BALANCES
 from gateway.protocol.messages import Item, item

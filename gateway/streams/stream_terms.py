@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from fanfold.api.frames import ACCOUNTS_PER_MESSAGE_MAX, TOPICS_PER_MESSAGE_MAX
+from fanfold.api.frames.asked import ACCOUNTS_PER_MESSAGE_MAX, TOPICS_PER_MESSAGE_MAX
 from fanfold.api.requests import BATCH_LINES_MAX
 from gateway.protocol.lifetime import Limits
 from gateway.protocol.prefixes.prefix_subscription import PrefixWatchers

@@ -20,7 +20,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from fanfold import client
-from fanfold.api.answers import AccountState
+from fanfold.api.answers.accounts import AccountState
 from fanfold.api.retry import Waits
 from fanfold.api.values import told_of
 from fanfold.cli.main import COMMANDS, KEY_COMMANDS, LOG_COMMANDS, Command, app

@@ -14,7 +14,7 @@ import pytest
 
 from fanfold import Accounts, AccountState, Client, Entries, NotAnswered, Refusal
 from fanfold import client as client_module
-from fanfold.api.answers import Entry
+from fanfold.api.answers.statement import Entry
 from fanfold.api.retry import Waits
 from fanfold.cli.statement import sheet_of
 from tests.unit.fanfold.running_reads import RunningReads

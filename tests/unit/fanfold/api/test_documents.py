@@ -10,10 +10,12 @@ from jsonschema_rs import Draft202012Validator, meta
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from pydantic import TypeAdapter
 
-from fanfold.api import answers, body_checks
+from fanfold.api import body_checks
+from fanfold.api.answers import members
 from fanfold.api.asyncapi import stream_document
 from fanfold.api.close_codes import MEANINGS, CloseCode
-from fanfold.api.frames import CLIENT_FRAMES, GATEWAY_FRAMES, Submit
+from fanfold.api.frames.asked import Submit
+from fanfold.api.frames.kinds import CLIENT_FRAMES, GATEWAY_FRAMES
 from fanfold.api.openapi import public_document, side_document
 from fanfold.api.problems import PROBLEMS
 from fanfold.api.routes import ROUTES
@@ -51,10 +53,10 @@ def test_every_public_route_is_described_and_leads_to_its_side() -> None:
 @pytest.mark.parametrize(
     ("documented", "known"),
     [
-        (answers.Phase, [phase.name.lower() for phase in Phase]),
-        (answers.OpenPhase, [phase.name.lower() for phase in OPEN_PHASES]),
-        (answers.Flag, flag_words(~0)),
-        (answers.Action, [action.name.lower() for action in Action]),
+        (members.Phase, [phase.name.lower() for phase in Phase]),
+        (members.OpenPhase, [phase.name.lower() for phase in OPEN_PHASES]),
+        (members.Flag, flag_words(~0)),
+        (members.Action, [action.name.lower() for action in Action]),
     ],
     ids=["phase", "open_phase", "flag", "action"],
 )

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanfold.api.frames import ACCOUNTS_PER_MESSAGE_MAX, Ping, Subscribe, Unsubscribe, Wanted, WantedTopic
+from fanfold.api.frames.asked import ACCOUNTS_PER_MESSAGE_MAX, Ping, Subscribe, Unsubscribe, Wanted, WantedTopic
 from gateway.protocol import messages
 from gateway.protocol.messages import NotUnicode, StreamError, decode
 
