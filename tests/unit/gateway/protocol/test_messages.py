@@ -120,7 +120,7 @@ def test_the_input_is_never_echoed(secret: str) -> None:
 
 
 def test_an_account_that_does_not_exist_yet_is_acknowledged_with_its_code() -> None:
-    frame = json.loads(messages.ack_frame(4, [messages.Acknowledged("bob", 2, None)]))
+    frame = json.loads(messages.ack_frame(4, [messages.acked("bob", 2, None)]))
     assert frame == {
         "op": "ack",
         "id": 4,
