@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+from pydantic import Field
+
 from fanfold.api.answers.members import one_of, says
 from fanfold.api.answers.stale import StalePartition
-from fanfold.api.declared import shown
+from fanfold.api.declared import OPEN, shown
 from fanfold.api.examples import DAMAGED
 
 
@@ -18,6 +20,17 @@ class Health:
     status: Annotated[str, one_of("alive", means="It runs.")]
 
     __pydantic_config__ = shown({"status": "alive"})
+
+
+@dataclass(frozen=True)
+class ReadSideReadiness:
+    """What a read side tells of its log besides, where it answers `Readiness`, ready or not."""
+
+    partitions_of_log: Annotated[
+        int, Field(strict=True, ge=1), says("How many partitions the log has, whichever of them this process projects.")
+    ]
+
+    __pydantic_config__ = OPEN
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,9 @@ from fanfold.api.declared import OPEN
 from fanfold.api.frames.members import OP, AnswerNumber, History, Number, Sub, TopicHistory, TopicName
 from fanfold.api.words import Optionally
 
+NotRead = Literal["view_rebuilding", "starting", "partition_unavailable", "partition_elsewhere", "upstream_unavailable"]
+"""Why the state of accounts cannot be read now."""
+
 
 @dataclass(frozen=True)
 class AckedAccount:
@@ -25,16 +28,7 @@ class AckedAccount:
     sub: Sub
     version: Annotated[Number | None, Field(description="The version that the gateway holds; null with a code.")]
     code: Annotated[
-        Optionally[
-            Literal[
-                "account_not_found",
-                "view_rebuilding",
-                "starting",
-                "partition_unavailable",
-                "partition_elsewhere",
-                "upstream_unavailable",
-            ]
-        ],
+        Optionally[Literal["account_not_found", NotRead]],
         Field(description="Why there is no version. After some codes the account is named again once it can be read."),
     ] = None
     history: Optionally[History] = None
