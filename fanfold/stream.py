@@ -13,7 +13,8 @@ from websockets.asyncio.client import ClientConnection
 from fanfold.answers import AccountStatus, BalanceChange, ConnectionState, PhasesMissed, TransferPhase, optional_int
 from fanfold.api.frames.asked import ACCOUNTS_PER_MESSAGE_MAX, Subscribe, Unsubscribe, Wanted
 from fanfold.api.frames.written import written_as
-from fanfold.stream_connection import PASSING, SILENT, Passing, StreamEnded, kept_connected, messages
+from fanfold.api.problems import PASSING
+from fanfold.stream_connection import SILENT, Passing, StreamEnded, kept_connected, messages
 
 _subscribe: Final = written_as(Subscribe)
 _unsubscribe: Final = written_as(Unsubscribe)

@@ -12,7 +12,8 @@ from websockets.asyncio.client import ClientConnection
 from fanfold.answers import ConnectionState, TopicAnswer
 from fanfold.api.frames.asked import Subscribe, WantedTopic
 from fanfold.api.frames.written import written_as
-from fanfold.stream_connection import PASSING, Passing, StreamEnded, kept_connected, messages
+from fanfold.api.problems import PASSING
+from fanfold.stream_connection import Passing, StreamEnded, kept_connected, messages
 
 _subscribe: Final = written_as(Subscribe)
 _wanted: Final = written_as(WantedTopic)

@@ -10,6 +10,8 @@ CLOSED: Final = ConfigDict(extra="forbid")
 """What clients say: a field that is not known is refused."""
 OPEN: Final = ConfigDict(extra="ignore")
 """What the service says: a field that is not known is passed over, so that a newer service may say more."""
+SCHEMA_REF: Final = "#/components/schemas/{model}"
+"""Where documents have the schema of a class."""
 
 
 def shown(example: dict[str, Any], **more: Any) -> ConfigDict:

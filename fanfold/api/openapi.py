@@ -31,6 +31,7 @@ from fanfold.api.answer_headers import (
 from fanfold.api.answers.problem import Problem
 from fanfold.api.answers.process import Health, Readiness
 from fanfold.api.body_checks import LINE_WORDS
+from fanfold.api.declared import SCHEMA_REF
 from fanfold.api.problems import PROBLEMS, problem_document
 from fanfold.api.questions import WAIT_SECONDS_MAX
 from fanfold.api.requests import BATCH_LINES_MAX, BODY_BYTES_MAX, LegsTransfer, Transfer
@@ -141,7 +142,6 @@ _STALE_SINCE_HEADER: Final = {
     "schema": {"type": "string", "format": "date-time"},
     "example": "2026-01-01T00:00:00.000000Z",
 }
-_REF: Final = "#/components/schemas/{model}"
 _SEGMENTS: Final = {"account": AccountId, "transfer": TransferId, "hold": TransferId}
 
 
@@ -188,7 +188,7 @@ def document(routes: Iterable[Route], title: str, description: str, *, stream: b
         schemas.pop(name, None)
     if any(route.operation == "transfer_batch" for route in routes):
         schemas |= line_schemas()
-    problem = TypeAdapter(Problem).json_schema(ref_template=_REF)
+    problem = TypeAdapter(Problem).json_schema(ref_template=SCHEMA_REF)
     schemas |= problem.pop("$defs") | {"Problem": problem}
     made["components"]["schemas"] = dict(sorted(schemas.items()))
     if stream:
@@ -223,7 +223,7 @@ def _describe(app: FastAPI, route: Route) -> None:
             responses[status]["headers"] = {STALE_SINCE: _STALE_SINCE_HEADER}
     responses |= _refusals(route.codes)
     if route.operation == "ready":  # of a gateway it is no problem document, ready or not
-        responses[503]["content"][JSON] = {"schema": {"$ref": _REF.format(model=Readiness.__name__)}}
+        responses[503]["content"][JSON] = {"schema": {"$ref": SCHEMA_REF.format(model=Readiness.__name__)}}
     app.add_api_route(
         route.path,
         _operation(route),
@@ -262,7 +262,7 @@ def _refusals(codes: Iterable[str]) -> dict[int | str, Document]:
                 PROBLEM: {
                     "schema": {
                         "allOf": [
-                            {"$ref": _REF.format(model="Problem")},
+                            {"$ref": SCHEMA_REF.format(model="Problem")},
                             {"properties": {"code": {"enum": by_status[status]}}},
                         ]
                     },
@@ -366,13 +366,13 @@ def line_schemas() -> Document:
         field = (word, Annotated[inner, Field(description="What is asked, with its id where it has one.")])
         lines.append(dataclasses.make_dataclass(f"{word.title()}Line", [field], namespace=closed))
     every: Any = Union[tuple(lines)]  # noqa: UP007
-    made = TypeAdapter(every).json_schema(ref_template=_REF)
+    made = TypeAdapter(every).json_schema(ref_template=SCHEMA_REF)
     return {**made.pop("$defs"), "BatchLine": made | {"description": "One line of a batch: one command."}}
 
 
 def _lines() -> Document:
     content = {
-        NDJSON: {"schema": {"type": "string"}, "x-line": {"$ref": _REF.format(model="BatchLine")}},
+        NDJSON: {"schema": {"type": "string"}, "x-line": {"$ref": SCHEMA_REF.format(model="BatchLine")}},
         ARROW: {"schema": {"type": "string", "format": "binary"}},
     }
     return {"requestBody": {"required": True, "content": content}}
