@@ -49,7 +49,7 @@ from fanfold.api.problems import NOT_TAKEN
 from fanfold.api.requests import BATCH_LINES_MAX, Capture, Command, Hold, Open, Reverse, Transfer, Void, between
 from fanfold.api.retry import ASKED_AGAIN, retry
 from fanfold.api.routes import NDJSON, Route
-from fanfold.api.words import moment_text
+from fanfold.api.words.beside import moment_text
 from fanfold.asked import Asked
 from fanfold.command_stream import CommandStream
 from fanfold.http_requests import bearer, line_of, path_of, request_of

@@ -6,13 +6,11 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
+from fanfold.api.batch_line_schema import line_schemas
 from fanfold.api.close_codes import MEANINGS
-from fanfold.api.declared import SCHEMA_REF
+from fanfold.api.declared import SCHEMA_REF, Document
 from fanfold.api.frames.kinds import CLIENT_FRAMES, GATEWAY_FRAMES, ClientFrame, GatewayFrame
-from fanfold.api.openapi import line_schemas
 from fanfold.api.routes import STREAM_PATH, SUBPROTOCOL
-
-Document = dict[str, Any]
 
 _CHANNEL: Final = "#/channels/stream"
 

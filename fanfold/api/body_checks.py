@@ -31,7 +31,7 @@ from fanfold.api.requests import (
     Void,
 )
 from fanfold.api.values import adapter, names_of, read
-from fanfold.api.words import ID_SAYS
+from fanfold.api.words.names import ID_SAYS
 
 Members = Mapping[str, object]
 T = TypeVar("T")

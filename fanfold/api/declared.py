@@ -6,6 +6,8 @@ from typing import Any, Final
 
 from pydantic import ConfigDict
 
+Document = dict[str, Any]
+
 CLOSED: Final = ConfigDict(extra="forbid")
 """What clients say: a field that is not known is refused."""
 OPEN: Final = ConfigDict(extra="ignore")

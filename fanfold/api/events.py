@@ -16,7 +16,9 @@ from fanfold.api.answers.members import AssetName, EntryKind, Flag, Id, Version
 from fanfold.api.declared import shown
 from fanfold.api.examples import AT, ID
 from fanfold.api.values import adapter
-from fanfold.api.words import Balance, Metadata, Moment, OptionalBalance, Optionally, PositionText, Reference
+from fanfold.api.words.beside import Metadata, Reference
+from fanfold.api.words.rules import Optionally
+from fanfold.api.words.told import Balance, Moment, OptionalBalance, PositionText
 
 OPENED_TYPE: Final = "fanfold.account.opened.v1"
 ENTRY_TYPE: Final = "fanfold.entry.v1"

@@ -17,7 +17,7 @@ from pydantic import WithJsonSchema
 
 from fanfold.api import grammar
 from fanfold.api.values import adapter
-from fanfold.api.words import LeftOut
+from fanfold.api.words.rules import LeftOut
 
 _WORD: Final = "[a-z_]+"
 _FORMATS: Final = {"date-time": grammar.MOMENT}

@@ -5,7 +5,7 @@ class with `body_checks.py`, which checks every field. `id`: a UUID; the same id
 one gets a new UUIDv7 at once, so that the same value asked again, for whatever reason, is the same command; two values made alike
 are two.
 
-What a field needs beside its type stands in `words.py`; rules that concern several fields are methods here.
+What a field needs beside its type stands in `words/`; rules that concern several fields are methods here.
 """
 
 from __future__ import annotations
@@ -22,30 +22,10 @@ from fanfold.api.declared import CLOSED
 from fanfold.api.examples import HOLD, ID
 from fanfold.api.grammar import LEGS_MAX
 from fanfold.api.values import document_of
-from fanfold.api.words import (
-    NEW_ID,
-    PARTY,
-    AccountId,
-    Amount,
-    Asset,
-    Choice,
-    Deadline,
-    Floor,
-    LeastAvailable,
-    MadeId,
-    Metadata,
-    Optionally,
-    Owner,
-    Party,
-    Protocol,
-    Reference,
-    Refuses,
-    Says,
-    SignedAmount,
-    TransferId,
-    Version,
-    without_default,
-)
+from fanfold.api.words.amounts import Amount, Floor, LeastAvailable, SignedAmount
+from fanfold.api.words.beside import Choice, Deadline, Metadata, Protocol, Reference, Version
+from fanfold.api.words.names import NEW_ID, PARTY, AccountId, Asset, MadeId, Owner, Party, TransferId
+from fanfold.api.words.rules import Optionally, Refuses, Says, without_default
 
 BODY_BYTES_MAX: Final = 16 * 1024
 """One command: some 200 bytes, 14 KiB with 32 of the longest legs and all metadata. The rest is room for spaces and escapes."""

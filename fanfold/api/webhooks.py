@@ -15,7 +15,9 @@ from fanfold.api.answers.members import AssetName, EntryKind, Flag, Id, Version
 from fanfold.api.declared import OPEN
 from fanfold.api.events import AnyAccount, EventId
 from fanfold.api.values import adapter
-from fanfold.api.words import Balance, Moment, OptionalBalance, Optionally, PositionText, Reference
+from fanfold.api.words.beside import Reference
+from fanfold.api.words.rules import Optionally
+from fanfold.api.words.told import Balance, Moment, OptionalBalance, PositionText
 
 BALANCES_TYPE: Final = "fanfold.balances.v1"
 TEST_TYPE: Final = "fanfold.test.v1"

@@ -18,7 +18,7 @@ from fanfold.api.ids import new_id
 from fanfold.api.questions import WAIT_SECONDS_MAX
 from fanfold.api.requests import Command, Hold, HoldBetween, Leg, LegsTransfer, Transfer
 from fanfold.api.values import told_of
-from fanfold.api.words import Across
+from fanfold.api.words.beside import Across
 from fanfold.cli.asking import DEFAULT_URL, NOT_ANSWERED, AsJson, Url, ask, fail, fail_refused
 from fanfold.cli.output import laid_out, say
 from fanfold.cli.sheet import Column, Sheet

@@ -24,7 +24,8 @@ from fanfold.api.answers.members import (
 from fanfold.api.answers.stale import StalePartitions
 from fanfold.api.declared import OPEN, shown
 from fanfold.api.examples import AT, STATE
-from fanfold.api.words import Balance, Moment, OptionalBalance, Optionally, PositionText
+from fanfold.api.words.rules import Optionally
+from fanfold.api.words.told import Balance, Moment, OptionalBalance, PositionText
 
 
 @dataclass(frozen=True)

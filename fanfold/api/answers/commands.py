@@ -26,7 +26,9 @@ from fanfold.api.answers.members import (
 )
 from fanfold.api.declared import OPEN, shown
 from fanfold.api.examples import AT, ID, STATE
-from fanfold.api.words import Metadata, Moment, Optionally, PositionText, Reference, without_default
+from fanfold.api.words.beside import Metadata, Reference
+from fanfold.api.words.rules import Optionally, without_default
+from fanfold.api.words.told import Moment, PositionText
 
 
 @dataclass(frozen=True)

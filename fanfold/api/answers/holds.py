@@ -8,7 +8,8 @@ from typing import Annotated
 from fanfold.api.answers.members import STALE, AccountName, Id, KnownAccount, KnownAsset, More, one_of, says
 from fanfold.api.declared import OPEN, shown
 from fanfold.api.examples import AT, ID
-from fanfold.api.words import Balance, Moment, Optionally, PositionText
+from fanfold.api.words.rules import Optionally
+from fanfold.api.words.told import Balance, Moment, PositionText
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, get_args
 from pydantic import Field, WithJsonSchema
 
 from fanfold.api import grammar
-from fanfold.api.words import Across
+from fanfold.api.words.beside import Across
 
 
 def text_like(pattern: str, description: str, **more: Any) -> Any:

@@ -43,7 +43,9 @@ from fanfold.api.answers.stale import StalePartitions
 from fanfold.api.answers.under_way import WaitingFor
 from fanfold.api.declared import OPEN, shown
 from fanfold.api.examples import AT, ID, STATE
-from fanfold.api.words import Balance, Metadata, Moment, Optionally, PositionText, Reference
+from fanfold.api.words.beside import Metadata, Reference
+from fanfold.api.words.rules import Optionally
+from fanfold.api.words.told import Balance, Moment, PositionText
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from pydantic import Field
 
 from fanfold.api.answers.members import Count, Partition, one_of, says
 from fanfold.api.declared import OPEN, shown
-from fanfold.api.words import Moment, Optionally
+from fanfold.api.words.rules import Optionally
+from fanfold.api.words.told import Moment
 
 _STALE_READERS: Final = says(
     "Only while its log is damaged: the time of the last block that could be read, UTC, 1970 where none could. Readers see "

@@ -24,7 +24,8 @@ from fanfold.api.answers.members import (
 from fanfold.api.declared import shown
 from fanfold.api.examples import AT, ID
 from fanfold.api.problems import KEPT_BY_ID, PROBLEMS
-from fanfold.api.words import Moment, Optionally, PositionText, without_default
+from fanfold.api.words.rules import Optionally, without_default
+from fanfold.api.words.told import Moment, PositionText
 
 ProblemType = Annotated[
     str, Field(json_schema_extra={"format": "uri"}, description="`urn:fanfold:problem:` and the code.")

@@ -8,7 +8,7 @@ from typing import Annotated
 from fanfold.api.answers.members import STALE, Partition, says
 from fanfold.api.declared import shown
 from fanfold.api.examples import DAMAGED
-from fanfold.api.words import Moment
+from fanfold.api.words.told import Moment
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,9 @@ from typing import Annotated
 from fanfold.api.answers.members import STALE, AccountName, AssetName, EntryKind, Flag, Id, Version, says
 from fanfold.api.declared import shown
 from fanfold.api.examples import ENTRY
-from fanfold.api.words import Balance, Metadata, Moment, OptionalBalance, Optionally, PositionText, Reference
+from fanfold.api.words.beside import Metadata, Reference
+from fanfold.api.words.rules import Optionally
+from fanfold.api.words.told import Balance, Moment, OptionalBalance, PositionText
 
 
 @dataclass(frozen=True)

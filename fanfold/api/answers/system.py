@@ -8,7 +8,8 @@ from typing import Annotated, Final
 from fanfold.api.answers.members import BLOCK_HASH, FINAL, STALE, AssetName, Partition, Positions, Version, says
 from fanfold.api.declared import OPEN, shown
 from fanfold.api.examples import AT
-from fanfold.api.words import Balance, Moment, Optionally
+from fanfold.api.words.rules import Optionally
+from fanfold.api.words.told import Balance, Moment
 
 _WORLD: Final = {"posted": "-1000", "held": "0", "version": 1, "at": AT}
 _TRANSIT: Final = {"posted": "0", "held": "0", "version": 0, "at": AT}

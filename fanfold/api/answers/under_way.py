@@ -9,7 +9,7 @@ from fanfold.api.answers.members import Action, Age, Id, OpenPhase, Partition, P
 from fanfold.api.answers.stale import StalePartitions
 from fanfold.api.declared import OPEN, shown
 from fanfold.api.examples import ID
-from fanfold.api.words import PositionText
+from fanfold.api.words.told import PositionText
 
 _UNDER_WAY: Final = {
     "id": ID,

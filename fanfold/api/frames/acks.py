@@ -10,7 +10,7 @@ from pydantic import Field
 from fanfold.api.answers.members import AccountName
 from fanfold.api.declared import OPEN
 from fanfold.api.frames.members import OP, AnswerNumber, History, Number, Sub, TopicHistory, TopicName
-from fanfold.api.words import Optionally
+from fanfold.api.words.rules import Optionally
 
 NotRead = Literal["view_rebuilding", "starting", "partition_unavailable", "partition_elsewhere", "upstream_unavailable"]
 """Why the state of accounts cannot be read now."""

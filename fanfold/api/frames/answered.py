@@ -11,7 +11,7 @@ from fanfold.api.answers.members import Id
 from fanfold.api.answers.problem import ProblemCode, ProblemDetail, ProblemTitle
 from fanfold.api.declared import OPEN
 from fanfold.api.frames.members import OP, AnswerNumber, Number
-from fanfold.api.words import Optionally
+from fanfold.api.words.rules import Optionally
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from fanfold.api.declared import CLOSED
 from fanfold.api.frames.members import OP, History, Number, TopicHistory, TopicName
 from fanfold.api.grammar import ACCOUNT, whole
 from fanfold.api.requests import BATCH_LINES_MAX
-from fanfold.api.words import ACCOUNT_SAYS, AccountId, Optionally, Says
+from fanfold.api.words.names import ACCOUNT_SAYS, AccountId
+from fanfold.api.words.rules import Optionally, Says
 
 ACCOUNTS_PER_MESSAGE_MAX: Final = 1_000
 """Accounts in one subscribe, numbers in one unsubscribe: the size of one snapshot read."""

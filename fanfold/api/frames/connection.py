@@ -9,7 +9,8 @@ from pydantic import Field
 
 from fanfold.api.declared import OPEN
 from fanfold.api.frames.members import OP, Number
-from fanfold.api.words import Moment, Optionally
+from fanfold.api.words.rules import Optionally
+from fanfold.api.words.told import Moment
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from fanfold.api.grammar import TOPIC, whole
-from fanfold.api.words import Says
+from fanfold.api.words.rules import Says
 
 NUMBER_MAX: Final = 2**53 - 1
 """The largest integer that JavaScript holds exactly: ids, sub numbers and versions stay below."""

@@ -10,7 +10,8 @@ from pydantic import Field
 from fanfold.api.answers.members import AssetName, Flags, Id
 from fanfold.api.declared import OPEN
 from fanfold.api.frames.members import OP, Sub, TopicHistory, TopicName, TopicNumber, Version
-from fanfold.api.words import Balance, Moment, OptionalBalance, Optionally
+from fanfold.api.words.rules import Optionally
+from fanfold.api.words.told import Balance, Moment, OptionalBalance
 
 TOPIC_BYTES_MAX: Final = 64 * 1024
 """Of the rows of a topic, as JSON: they are sent whole each time, to every subscriber."""
