@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ ALIKE: Final = {
 """Names that several files have with one value, and why that is no second declaration."""
 
 
+@cache
 def declared() -> dict[str, list[tuple[str, Any]]]:
     """Of each name of a constant the files that give it a value, and the value, where it is written out."""
     found: dict[str, list[tuple[str, Any]]] = defaultdict(list)
