@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 import typer
 from pydantic import ValidationError
 
-from deploy.services import open_log_to_read
+from deploy.named_log import open_log_to_read
 from fanfold.answers import Refusal
 from fanfold.api import grammar
 from fanfold.api.answers.accounts import AccountState
