@@ -25,13 +25,12 @@ if TYPE_CHECKING:
     from fanfold.api.answers.statement import Entries, Entry
     from fanfold.api.answers.under_way import OpenTransfer, OpenTransfers, Waiting
     from fanfold.api.ids import uuid7
+    from fanfold.api.request_parts import CapturedLeg, Leg
     from fanfold.api.requests import (
         Capture,
-        CapturedLeg,
         Change,
         Hold,
         HoldBetween,
-        Leg,
         LegsTransfer,
         Open,
         Reverse,
@@ -102,7 +101,8 @@ _FROM: Final = {
     "fanfold.api.answers.statement": "Entries Entry",
     "fanfold.api.answers.under_way": "OpenTransfer OpenTransfers Waiting",
     "fanfold.api.ids": "uuid7",
-    "fanfold.api.requests": "Capture CapturedLeg Change Hold HoldBetween Leg LegsTransfer Open Reverse Transfer Void between",
+    "fanfold.api.request_parts": "CapturedLeg Leg",
+    "fanfold.api.requests": "Capture Change Hold HoldBetween LegsTransfer Open Reverse Transfer Void between",
     "fanfold.asked": "Asked",
     "fanfold.client": "Client NotAnswered",
     "fanfold.statement": "Statement",

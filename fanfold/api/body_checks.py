@@ -17,13 +17,13 @@ from pydantic import ValidationError
 
 from fanfold.api import grammar
 from fanfold.api.malformed import Malformed, malformed_of, unknown_field
+from fanfold.api.request_parts import Leg
 from fanfold.api.requests import (
     Capture,
     Change,
     Command,
     Hold,
     HoldBetween,
-    Leg,
     LegsTransfer,
     Open,
     Reverse,

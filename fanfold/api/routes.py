@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, Literal, NamedTuple, cast
 
-from fanfold.api import questions, requests
+from fanfold.api import questions, request_parts, requests
 from fanfold.api.answers.accounts import Accounts, AccountState, Balances, OpenedAccount
 from fanfold.api.answers.commands import Done, Pending
 from fanfold.api.answers.holds import OpenHolds
@@ -244,8 +244,8 @@ BATCH: Final = Route(
         "batch_too_large",
         "batch_kind_unsupported",
         # Rows of an Arrow stream are refused together.
-        *field_codes(requests.TwoAccounts),
-        *field_codes(requests.Once),
+        *field_codes(request_parts.TwoAccounts),
+        *field_codes(request_parts.Once),
     ),
     of_lines=_of_lines(),
 )

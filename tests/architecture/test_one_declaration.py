@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from fanfold.api import grammar, requests
+from fanfold.api import grammar, request_parts, requests
 from fanfold.api.routes import ROUTES
 from gateway.doors.static_files import CONTRACT, static_files
 
@@ -114,7 +114,7 @@ assert "memo" in stream_document()["components"]["schemas"]["Transfer"]["propert
 def _copy_with_memo(shared: str, to: Path) -> None:
     """`fanfold` there has one line more: an optional field of what `shared` is."""
     shutil.copytree(ROOT / "fanfold", to / "fanfold", ignore=shutil.ignore_patterns("__pycache__"))
-    source = to / "fanfold" / "api" / "requests.py"
+    source = to / "fanfold" / "api" / "request_parts.py"
     before = source.read_text()
     docstring = before.index('"""', before.index(f"class {shared}("))
     end = before.index("\n", before.index('"""', docstring + 3)) + 1
@@ -147,7 +147,10 @@ def test_a_rule_that_uses_it_is_one_line_more_and_doors_batch_client_and_documen
 def test_no_field_of_the_commands_is_declared_twice() -> None:
     """But `asset`: needed for an account and between two, and of legs what they share."""
     kinds = [
-        kind for kind in vars(requests).values() if isinstance(kind, type) and kind.__module__ == requests.__name__
+        kind
+        for module in (requests, request_parts)
+        for kind in vars(module).values()
+        if isinstance(kind, type) and kind.__module__ == module.__name__
     ]
     declared = Counter(
         name

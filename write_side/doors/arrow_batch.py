@@ -12,7 +12,8 @@ import pyarrow.compute as pc
 
 from fanfold.api import grammar
 from fanfold.api.malformed import Malformed
-from fanfold.api.requests import BATCH_LINES_MAX, Once, TwoAccounts
+from fanfold.api.request_parts import Once, TwoAccounts
+from fanfold.api.requests import BATCH_LINES_MAX
 from fanfold.api.words.amounts import Amount
 from fanfold.api.words.names import Asset, MadeId, Party
 from write_side.contract.words.atoms import LIMIT
