@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from fanfold.api.frames import NUMBER_MAX
+from fanfold.api.frames.members import NUMBER_MAX
 
 _SUBMIT: Final = re.compile(
     b" ?".join(
