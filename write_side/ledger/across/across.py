@@ -1,4 +1,4 @@
-"""Transfers across partitions: what the home partition does, by the tables of `coordinator.py`.
+"""Transfers across partitions: what the home partition does, by the tables of `coordinator.py` and `phase_plan.py`.
 
 Home's own steps are done in the same outcome that reaches them; the others wait for an answer. What is sent is made from the
 accepted block (`outstanding.py`), never from here.
@@ -38,20 +38,17 @@ from write_side.contract.state.pending_columns import (
     StepStates,
 )
 from write_side.contract.state.pending_index import LEGS_END
-from write_side.contract.words.codes import Codes
-from write_side.ledger.across.coordinator import (
+from write_side.contract.state.phase_plan import (
     ACTION,
-    EVENT_TABLE,
     IN_ORDER,
     ON_REFUSAL,
     PLAN_TABLE,
     THEN,
-    Events,
-    enter_phase,
     is_waited_for,
-    step_option,
     steps_of_phase,
 )
+from write_side.contract.words.codes import Codes
+from write_side.ledger.across.coordinator import EVENT_TABLE, Events, enter_phase, step_option
 from write_side.ledger.across.process import add_process
 from write_side.ledger.across.steps import factors_of, run_step
 from write_side.ledger.rules.asked import Number, legs_of

@@ -43,8 +43,9 @@ from write_side.contract.state.pending_columns import (
     PendingKinds,
     StepStates,
 )
+from write_side.contract.state.phase_plan import ACTION, PLAN_TABLE, is_waited_for
 from write_side.contract.words.codes import Kinds
-from write_side.ledger.across.coordinator import ACTION, PLAN_TABLE, is_waited_for, step_option
+from write_side.ledger.across.coordinator import step_option
 from write_side.ledger.commands.step_batch import NUMBERS, StepBatch
 
 Int64s = npt.NDArray[np.int64]
