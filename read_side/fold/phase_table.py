@@ -31,10 +31,10 @@ from write_side.contract.state.pending_columns import (
     LEG_STEP,
     MASK,
     OPTION,
+    RECORD_END,
     RECORD_END_ACTION,
-    RECORD_END_CODE,
     RECORD_PARTITION,
-    RECORD_TRY_CODE,
+    RECORD_TRY,
     REVERSING_A,
     REVERSING_B,
     STATE,
@@ -198,8 +198,8 @@ def _records(table: PendingTable, row: int) -> tuple[StepDone, ...]:
     first = int(found[FIRST_LEG] + found[LEG_COUNT])
     done = []
     for step, record in enumerate(table.legs[first : first + int(found[STEPS])]):
-        for at, action in ((RECORD_TRY_CODE, Action.TRY), (RECORD_END_CODE, Action(int(record[RECORD_END_ACTION])))):
-            code, sequence, at_us = (int(word) for word in record[at : at + 3])
+        for told, action in ((RECORD_TRY, Action.TRY), (RECORD_END, Action(int(record[RECORD_END_ACTION])))):
+            code, sequence, at_us = (int(record[column]) for column in told)
             if code > 0:
                 done.append(StepDone(step, action, int(record[RECORD_PARTITION]), Code(code - 1), sequence, at_us))
     return tuple(sorted(done, key=lambda each: (each.at_us, each.action, each.step)))

@@ -18,6 +18,9 @@ from write_side.contract.compiled.prefetch import AHEAD, prefetch_row
 
 TAG: Final = np.uint64(0xFFFFFFFF00000000)
 INDEX: Final = np.uint64(0x00000000FFFFFFFF)
+_KEY_A: Final = 0
+_KEY_B: Final = 1
+"""Of the rows of every table that is looked up here."""
 _S32: Final = np.uint64(32)
 _S29: Final = np.uint64(29)
 _ONE: Final = np.uint64(1)
@@ -61,7 +64,7 @@ def find_row(rows, slots, secret, a, b):  # type: ignore[no-untyped-def]
             return -1 - np.int64(slot)
         if (word & TAG) == tag:
             row = np.int64(word & INDEX) - 1
-            if np.uint64(rows[row, 0]) == a and np.uint64(rows[row, 1]) == b:
+            if np.uint64(rows[row, _KEY_A]) == a and np.uint64(rows[row, _KEY_B]) == b:
                 return row
         slot = following(slot, size)
 
@@ -81,7 +84,7 @@ def find_beside(rows, slots, secret, keys, found):  # type: ignore[no-untyped-de
                 break
             row = np.int64(word & INDEX) - 1
             is_meant = (word & TAG) == tag and row < len(rows)
-            if is_meant and np.uint64(rows[row, 0]) == keys[0, i] and np.uint64(rows[row, 1]) == keys[1, i]:
+            if is_meant and np.uint64(rows[row, _KEY_A]) == keys[0, i] and np.uint64(rows[row, _KEY_B]) == keys[1, i]:
                 found[i] = row
                 break
             slot = following(slot, size)
@@ -106,9 +109,9 @@ def index_rows(rows, slots, secret, hidden):  # type: ignore[no-untyped-def]
     size = np.uint64(slots.size)
     for row in range(hidden.size):
         if row + AHEAD < hidden.size:
-            prefetch_home(slots, np.uint64(rows[row + AHEAD, 0]), np.uint64(rows[row + AHEAD, 1]), secret)
+            prefetch_home(slots, np.uint64(rows[row + AHEAD, _KEY_A]), np.uint64(rows[row + AHEAD, _KEY_B]), secret)
         if not hidden[row]:
-            tag = hash_words(np.uint64(rows[row, 0]), np.uint64(rows[row, 1]), secret) & TAG
+            tag = hash_words(np.uint64(rows[row, _KEY_A]), np.uint64(rows[row, _KEY_B]), secret) & TAG
             slot = home(tag, size)
             while slots[slot] != 0:
                 slot = following(slot, size)
@@ -169,12 +172,12 @@ def _point_to_rows(rows, of, larger, secret, start, stop):  # type: ignore[no-un
     size = np.uint64(larger.size)
     for row in range(start, stop):
         if row + AHEAD < stop:
-            a, b = np.uint64(rows[row + AHEAD, 0]), np.uint64(rows[row + AHEAD, 1])
+            a, b = np.uint64(rows[row + AHEAD, _KEY_A]), np.uint64(rows[row + AHEAD, _KEY_B])
             prefetch_home(of, a, b, secret)
             prefetch_home(larger, a, b, secret)
-        if find_row(rows, of, secret, np.uint64(rows[row, 0]), np.uint64(rows[row, 1])) != row:
+        if find_row(rows, of, secret, np.uint64(rows[row, _KEY_A]), np.uint64(rows[row, _KEY_B])) != row:
             continue
-        tag = hash_words(np.uint64(rows[row, 0]), np.uint64(rows[row, 1]), secret) & TAG
+        tag = hash_words(np.uint64(rows[row, _KEY_A]), np.uint64(rows[row, _KEY_B]), secret) & TAG
         slot = home(tag, size)
         while larger[slot] != 0:
             slot = following(slot, size)

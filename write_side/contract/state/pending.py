@@ -42,10 +42,10 @@ from write_side.contract.state.pending_columns import (
     LEG_PARTITION,
     LEG_STEP,
     LEG_WIDTH,
+    RECORD_END,
     RECORD_END_ACTION,
-    RECORD_END_CODE,
     RECORD_PARTITION,
-    RECORD_TRY_CODE,
+    RECORD_TRY,
     REVERSED_ID_US,
     STEP_SHIFT,
     STEPS,
@@ -58,6 +58,7 @@ from write_side.contract.state.pending_index import (
     DUE_ROOT,
     LEGS_END,
     LOW_ROSE,
+    MEMBER,
     NODE_WIDTH,
     PROCESS_ROOT,
     REVERSAL_ROOT,
@@ -65,6 +66,7 @@ from write_side.contract.state.pending_index import (
     ROW_COUNT,
     STEP_ROOT,
     WORK_COUNT,
+    WORK_WIDTH,
     count_open,
     forget_pending,
     open_legs,
@@ -143,7 +145,7 @@ def add_pending(table, a, b, what, at_us):  # type: ignore[no-untyped-def]
     rows[row, AT_US] = at_us
     rows[row, CHANGED_US] = at_us
     rows[row, FIRST_LEG] = counts[LEGS_END]
-    table.nodes[row, NODE_WIDTH - 1] = 0
+    table.nodes[row, MEMBER] = 0
     return row
 
 
@@ -191,12 +193,12 @@ def record_step(table, row, step, partition, action, code, sequence, at_us):  # 
     rows, legs = table.rows, table.legs
     record = record_at(rows, row, step)
     legs[record, RECORD_PARTITION] = partition
-    first = RECORD_TRY_CODE if action == Actions.TRY else RECORD_END_CODE
     if action != Actions.TRY:
         legs[record, RECORD_END_ACTION] = action
-    legs[record, first] = code + 1
-    legs[record, first + 1] = sequence
-    legs[record, first + 2] = at_us
+    code_at, sequence_at, time_at = RECORD_TRY if action == Actions.TRY else RECORD_END
+    legs[record, code_at] = code + 1
+    legs[record, sequence_at] = sequence
+    legs[record, time_at] = at_us
 
 
 @njit_borrowing
@@ -354,7 +356,7 @@ class PendingTable:
         self.counts: npt.NDArray[np.int64] = np.zeros(4, np.int64)
         self.nodes: npt.NDArray[np.int64] = np.zeros((_START_ROWS, NODE_WIDTH), np.int64)
         self.roots: npt.NDArray[np.int64] = np.zeros(ROOTS, np.int64)
-        self.work: npt.NDArray[np.int64] = np.zeros((_START_ROWS, 3), np.int64)
+        self.work: npt.NDArray[np.int64] = np.zeros((_START_ROWS, WORK_WIDTH), np.int64)
         self.work_slots: npt.NDArray[np.uint64] = np.zeros(2 * _START_ROWS, np.uint64)
         self.secret = np.uint64(secrets.randbits(64))
         self._slots_ahead, self._work_ahead = Ahead(), Ahead()
@@ -413,7 +415,7 @@ class PendingTable:
         count, accounts = len(rows), len(work)
         self.rows = with_room_for(max(count, _START_ROWS), _ROOM_ROWS, lambda n: np.zeros((n, WIDTH), np.int64))
         self.nodes = with_room_for(max(count, _START_ROWS), _ROOM_ROWS, lambda n: np.zeros((n, NODE_WIDTH), np.int64))
-        self.work = with_room_for(max(accounts, _START_ROWS), _ROOM_ROWS, lambda n: np.zeros((n, 3), np.int64))
+        self.work = with_room_for(max(accounts, _START_ROWS), _ROOM_ROWS, lambda n: np.zeros((n, WORK_WIDTH), np.int64))
         self.rows[:count], self.nodes[:count], self.work[:accounts] = rows, nodes, work
         self.rows[:count, FIRST_LEG] = np.cumsum(sizes) - sizes
         self.roots[: len(roots)], self.lows[: len(lows)] = roots, lows

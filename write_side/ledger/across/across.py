@@ -22,14 +22,12 @@ from write_side.contract.state.pending_columns import (
     FROM_HOLD_BIT,
     MASK,
     OPTION,
+    RECORD_END,
     RECORD_END_ACTION,
-    RECORD_END_AT_US,
     RECORD_END_CODE,
-    RECORD_END_SEQUENCE,
     RECORD_PARTITION,
-    RECORD_TRY_AT_US,
+    RECORD_TRY,
     RECORD_TRY_CODE,
-    RECORD_TRY_SEQUENCE,
     STATE,
     STEPS,
     Actions,
@@ -52,14 +50,22 @@ from write_side.ledger.across.coordinator import EVENT_TABLE, Events, enter_phas
 from write_side.ledger.across.process import add_process
 from write_side.ledger.across.steps import factors_of, run_step
 from write_side.ledger.rules.asked import Number, legs_of
-from write_side.ledger.rules.book import STEP_ROW, TAPE, keep_pending
+from write_side.ledger.rules.book import TAPE, keep_pending
 from write_side.ledger.rules.legs import check_legs, legs_fit
 from write_side.ledger.rules.numbers import NOT_TOLD, ONE, ZERO
-
-_TOLD_OF_A_STEP: Final = (
-    (RECORD_TRY_CODE, RECORD_TRY_SEQUENCE, RECORD_TRY_AT_US),
-    (RECORD_END_CODE, RECORD_END_SEQUENCE, RECORD_END_AT_US),
+from write_side.ledger.rules.tape_columns import (
+    OF,
+    SORT,
+    STEP_ACTION,
+    STEP_AT_US,
+    STEP_CODE,
+    STEP_NUMBER,
+    STEP_PARTITION,
+    STEP_ROW,
+    STEP_SEQUENCE,
 )
+
+_TOLD_OF_A_STEP: Final = (RECORD_TRY, RECORD_END)
 _UNWRITTEN: Final = np.int64(1 << 20)
 """On the code of a record that the block has not yet."""
 
@@ -96,14 +102,14 @@ def _write_steps(book, outcome, row, every):  # type: ignore[no-untyped-def]
             if record[code] & _UNWRITTEN or (every and record[code] > 0):
                 record[code] &= ~_UNWRITTEN
                 at = counts[TAPE]
-                tape[at, 0] = STEP_ROW
-                tape[at, 1] = outcome
-                tape[at, 2] = step
-                tape[at, 3] = record[RECORD_PARTITION]
-                tape[at, 4] = Actions.TRY if code == RECORD_TRY_CODE else record[RECORD_END_ACTION]
-                tape[at, 5] = record[code] - 1
-                tape[at, 6] = record[sequence]
-                tape[at, 7] = record[at_us]
+                tape[at, SORT] = STEP_ROW
+                tape[at, OF] = outcome
+                tape[at, STEP_NUMBER] = step
+                tape[at, STEP_PARTITION] = record[RECORD_PARTITION]
+                tape[at, STEP_ACTION] = Actions.TRY if code == RECORD_TRY_CODE else record[RECORD_END_ACTION]
+                tape[at, STEP_CODE] = record[code] - 1
+                tape[at, STEP_SEQUENCE] = record[sequence]
+                tape[at, STEP_AT_US] = record[at_us]
                 counts[TAPE] = at + 1
 
 

@@ -155,11 +155,11 @@ def _legs_of_holds(kind: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8], pe
 
 
 @njit(cache=True, nogil=True)
-def _count_legs(table, holds):  # type: ignore[no-untyped-def]
+def _count_legs(table, hold_ids):  # type: ignore[no-untyped-def]
     """int64[n]: legs of each of these holds."""
-    found = np.zeros(len(holds), np.int64)
-    for i in range(len(holds)):
-        row = find_pending(table, holds[i, 0], holds[i, 1], PendingKinds.HOLD)
+    found = np.zeros(len(hold_ids), np.int64)
+    for i in range(len(hold_ids)):
+        row = find_pending(table, hold_ids[i, 0], hold_ids[i, 1], PendingKinds.HOLD)
         if row >= 0:
             found[i] = table.rows[row, LEG_COUNT]
     return found

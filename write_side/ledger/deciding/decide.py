@@ -32,6 +32,7 @@ from write_side.ledger.rules import book as used
 from write_side.ledger.rules.chains import STATE_WIDTH
 from write_side.ledger.rules.idempotency import Ids
 from write_side.ledger.rules.ran_before import RanBefore
+from write_side.ledger.rules.tape_columns import TAPE_WIDTH
 
 BRIEF_COMMANDS: Final = 16
 BRIEF_LEGS: Final = 64
@@ -186,7 +187,7 @@ class _Deciding:
         buffers = state.buffers
         self.output = used.Output(
             buffers.rows("outcomes", n, used.OUTCOME_WIDTH), buffers.rows("entries", 2 * n + more, used.ENTRY_WIDTH),
-            np.empty(3 * gathered.openings, np.int64), buffers.rows("tape", 4 * n + more, used.TAPE_WIDTH),
+            np.empty(3 * gathered.openings, np.int64), buffers.rows("tape", 4 * n + more, TAPE_WIDTH),
         )  # fmt: skip
         self.output.outcomes[:, used.AVAILABLE] = NOT_TOLD
         self.touched = buffers.rows("touched", len(self.output.entries) + 3 * gathered.openings + 1, 1).reshape(-1)

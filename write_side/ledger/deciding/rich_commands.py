@@ -43,7 +43,7 @@ from write_side.contract.words.codes import Codes, Flags, Kinds
 from write_side.ledger.across.across import Answer, begin, take_answer, time_out
 from write_side.ledger.across.steps import StepCommand, take_step
 from write_side.ledger.commands import rich_columns as rich
-from write_side.ledger.rules.book import ENTRIES, LINK, TAPE, change_flags, end_pending, keep_pending, note
+from write_side.ledger.rules.book import ENTRIES, TAPE, change_flags, end_pending, keep_pending, note
 from write_side.ledger.rules.holds import (
     any_elsewhere,
     capture,
@@ -55,6 +55,7 @@ from write_side.ledger.rules.holds import (
     void,
 )
 from write_side.ledger.rules.numbers import NOT_TOLD, ZERO
+from write_side.ledger.rules.tape_columns import LINK
 
 _LINK: Final = np.int64(LINK)
 _KIND_MASK: Final = 255
