@@ -21,11 +21,11 @@ from write_side.contract.state.replay import Replay
 from write_side.contract.state.state import Place, State
 from write_side.contract.tell.answers import PENDING_STATUS, Answer, BlockAnswers
 from write_side.contract.tell.done_lines import DoneLine
-from write_side.contract.tell.whole_answer import earlier_at_home, told_under_way, told_whole
+from write_side.contract.tell.whole_answer import home_blocks_before, told_under_way, told_whole
 from write_side.contract.words.codes import Code, Kind
 from write_side.id_runs.runs import IdRuns
 from write_side.ledger.commands.command_batch import CommandBatch
-from write_side.owner.questions import ASKED_A_TURN, Questions
+from write_side.owner.state_reads import READ_A_TURN, StateReads
 
 T = TypeVar("T")
 
@@ -111,7 +111,7 @@ class Outcomes:
         self._has_served = False
         self._log = log
         self._end = LogEnd(log, partition)
-        self._questions = Questions()
+        self._reads = StateReads()
         self._waiting: dict[int, asyncio.Future[Decided]] = {}
         self._recent: deque[tuple[int, dict[int, int], BlockAnswers]] = deque(maxlen=RECENT_BLOCKS)
         self._remembered: dict[int, BlockAnswers] = {}
@@ -135,9 +135,9 @@ class Outcomes:
             self._known = self._replay
         return self._known.state
 
-    async def ask(self, question: Callable[[State], T], *, known: bool = False) -> T:
+    async def ask(self, read: Callable[[State], T], *, known: bool = False) -> T:
         """What the state says; `known`: what the partition knew when it last served."""
-        return await self._questions.ask(self.known if known else self.state, question)
+        return await self._reads.ask(self.known if known else self.state, read)
 
     def require(self) -> None:
         """Raises PartitionUnavailable while the partition does not serve, or would not take a block."""
@@ -282,8 +282,8 @@ class Outcomes:
         for id16 in ids:
             self._ending.setdefault(id16, {})[ends] = None
         try:
-            for at in range(0, len(ids), ASKED_A_TURN):
-                await self._look_for(ids[at : at + ASKED_A_TURN], ends)
+            for at in range(0, len(ids), READ_A_TURN):
+                await self._look_for(ids[at : at + READ_A_TURN], ends)
             async with asyncio.timeout_at(until_s):
                 await ends.all_told
         except TimeoutError:
@@ -312,7 +312,7 @@ class Outcomes:
         outcome = answers.outcomes[row]
         if answer.status == PENDING_STATUS:
             return told_under_way(answer, answers, outcome.id)
-        earlier = [await self._accepted(sequence) for sequence in earlier_at_home(outcome)]
+        earlier = [await self._accepted(sequence) for sequence in home_blocks_before(outcome)]
         return told_whole(answer, outcome.id, (*earlier, answers))
 
     def _tell_ended(self, block: Block, answers: BlockAnswers) -> None:

@@ -20,9 +20,9 @@ from write_side.contract.state.hash_index import (
     INDEX,
     TAG,
     Ahead,
+    first_slot,
     following,
     hash_words,
-    home,
     index_rows,
     take_out,
     with_room,
@@ -109,7 +109,7 @@ def _find_slot(rows, slots, secret, a, b, what):  # type: ignore[no-untyped-def]
     """The slot whose word points to the row of this key, or -1 - the free slot where it belongs."""
     size = np.uint64(slots.size)
     tag = _hash(a, b, what, secret) & TAG
-    slot = home(tag, size)
+    slot = first_slot(tag, size)
     while True:
         word = slots[slot]
         if word == 0:

@@ -19,7 +19,16 @@ import numpy as np
 
 from write_side.contract.block.limits import PARTITIONS_MAX
 from write_side.contract.compiled.compiled import njit_borrowing, njit_inlined, njit_inner
-from write_side.contract.state.hash_index import INDEX, TAG, find_row, following, hash_words, home, point_to, take_out
+from write_side.contract.state.hash_index import (
+    INDEX,
+    TAG,
+    find_row,
+    first_slot,
+    following,
+    hash_words,
+    point_to,
+    take_out,
+)
 from write_side.contract.state.id_parts import has_time
 from write_side.contract.state.pending_columns import (
     BEGUN,
@@ -142,7 +151,7 @@ def _slot_of(work, slots, secret, a, b):  # type: ignore[no-untyped-def]
     """The slot of an account that is there."""
     size = np.uint64(slots.size)
     tag = hash_words(a, b, secret) & TAG
-    slot = home(tag, size)
+    slot = first_slot(tag, size)
     while True:
         at = np.int64(slots[slot] & INDEX) - 1
         if (slots[slot] & TAG) == tag and np.uint64(work[at, WORK_KEY_A]) == a and np.uint64(work[at, WORK_KEY_B]) == b:

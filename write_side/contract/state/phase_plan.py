@@ -8,7 +8,7 @@ tell what is waited for.
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -58,7 +58,7 @@ PLAN_TABLE: Final = np.array([[0] * len(Plan._fields), *(PLANS[phase] for phase 
 _DEBITS, _CREDITS, _BUT_LAST = (np.int64(asked) for asked in (Asked.DEBITS, Asked.CREDITS, Asked.BUT_LAST))
 
 
-def steps_asked(asked, debits, steps):  # type: ignore[no-untyped-def]
+def steps_asked(asked: Any, debits: Any, steps: Any) -> tuple[Any, Any]:
     """The steps [first, last) of a transfer of so many, `debits` of which give."""
     if asked == _DEBITS:
         return np.int64(0), debits

@@ -40,7 +40,7 @@ from write_side.contract.state.pending_columns import (
 )
 from write_side.contract.state.pending_index import open_legs
 from write_side.contract.words.codes import Codes, Flags, Kinds
-from write_side.ledger.across.across import Answer, begin, take_answer, time_out
+from write_side.ledger.across.run_process import Answer, begin, take_answer, time_out
 from write_side.ledger.across.steps import StepCommand, take_step
 from write_side.ledger.commands import rich_columns as rich
 from write_side.ledger.rules.book import ENTRIES, TAPE, change_flags, end_pending, keep_pending, note

@@ -1,4 +1,4 @@
-"""Transfers across partitions: what the home partition does, by the tables of `coordinator.py` and `phase_plan.py`.
+"""A process run: what the home partition of a transfer across partitions does, by `coordinator.py` and `phase_plan.py`.
 
 Home's own steps are done in the same outcome that reaches them; the others wait for an answer. What is sent is made from the
 accepted block (`outstanding.py`), never from here.
