@@ -31,6 +31,7 @@ from read_side.contract.view import ViewStore
 from read_side.settings import ReadSettings
 from read_side.wiring import (
     Answer,
+    Besides,
     Compared,
     Declared,
     Derived,
@@ -233,7 +234,7 @@ async def projector(on_ready: OnReady) -> None:
             taken = None if writing.log_address.startswith("file:") else snapshot_limits(writing)
             archive = settings.archive_folder(writing.log_address)
             snapshots = open_snapshots(writing, log)
-            return ReadSide(settings, log, view, feed, registry, snapshots, taken, archive, topics=topics)
+            return ReadSide(settings, log, view, feed, registry, Besides(snapshots, taken, archive, topics))
 
         side = LateReadSide(open_log_to_read, make)
         tracer = stack.enter_context(tracing("fanfold-read-side", registry))
@@ -256,7 +257,7 @@ async def webhooks(on_ready: OnReady) -> None:
 
         async def make(log: Log) -> ReadSide:
             stack.push_async_callback(log.close)
-            return ReadSide(settings, log, view, feed, registry, open_snapshots(writing, log), webhooks=file)
+            return ReadSide(settings, log, view, feed, registry, Besides(open_snapshots(writing, log), webhooks=file))
 
         side = LateReadSide(open_log_to_read, make)
         await _serve_side(side, side, bound, on_ready)
