@@ -66,6 +66,27 @@ def test_every_column_has_a_name(folder: str) -> None:
     assert found == {}
 
 
+SHARED = {
+    "ENDS_BY_US": ("pending_columns.py", "pending_index.py", "pending.py"),
+    "_OTHER_A": ("pending_columns.py",),
+    "_OTHER_B": ("pending_columns.py",),
+}
+"""Columns of the pending table that mean another thing in each kind of row, and where that makes no difference."""
+
+
+@pytest.mark.parametrize("column", SHARED)
+def test_a_column_that_kinds_of_rows_share_is_taken_by_its_name_in_one_kind(column: str) -> None:
+    state = ROOT / "write_side" / "contract" / "state"
+    found = {
+        path
+        for folder in TABLES
+        for path in (ROOT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if (isinstance(node, ast.Name) and node.id == column) or (isinstance(node, ast.alias) and node.name == column)
+    }
+    assert found == {state / name for name in SHARED[column]}
+
+
 @pytest.mark.parametrize(
     "source", ["tape[at, 0] = 1", "x = pending[:, 4:]", "rows[due, :2]", "nodes[row, by + 1]", "pending[:, -1]"]
 )
