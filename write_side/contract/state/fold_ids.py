@@ -26,7 +26,7 @@ from write_side.contract.state.ids import (
     timeless_from,
     write_id,
 )
-from write_side.contract.state.pending import forget_reversals
+from write_side.contract.state.pending_rows import forget_reversals
 from write_side.contract.state.state import State
 from write_side.contract.words.codes import NOT_REMEMBERED, REMEMBERED_KINDS, Codes, Kinds
 

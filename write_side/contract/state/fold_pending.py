@@ -10,17 +10,6 @@ from write_side.contract.block.block import Block
 from write_side.contract.block.limits import PARTITIONS_MAX
 from write_side.contract.block.loop_columns import PendingColumns
 from write_side.contract.compiled.compiled import njit
-from write_side.contract.state.pending import (
-    add_leg,
-    add_pending,
-    add_records,
-    drop,
-    find_pending,
-    purge,
-    raise_low,
-    record_step,
-    take_in,
-)
 from write_side.contract.state.pending_columns import (
     BEGUN,
     CHANGED_US,
@@ -42,6 +31,17 @@ from write_side.contract.state.pending_columns import (
     PendingKinds,
 )
 from write_side.contract.state.pending_index import note_pending
+from write_side.contract.state.pending_rows import (
+    add_leg,
+    add_pending,
+    add_records,
+    drop,
+    find_pending,
+    purge,
+    raise_low,
+    record_step,
+    take_in,
+)
 from write_side.contract.state.state import State
 
 FAULTS: Final = {

@@ -14,7 +14,6 @@ import numpy.typing as npt
 from write_side.contract.block.block import Block
 from write_side.contract.compiled.compiled import njit, njit_inner
 from write_side.contract.state.fold_pending import LOGGED_NAMES, pending_legs
-from write_side.contract.state.pending import partition_of_step
 from write_side.contract.state.pending_columns import (
     ASKS_BIT,
     AVAILABLE,
@@ -44,6 +43,7 @@ from write_side.contract.state.pending_columns import (
     PendingKinds,
     StepStates,
 )
+from write_side.contract.state.pending_rows import partition_of_step
 from write_side.contract.state.phase_plan import ACTION, PLAN_TABLE, is_waited_for
 from write_side.contract.words.codes import Kinds
 from write_side.ledger.across.coordinator import step_option

@@ -11,7 +11,6 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from write_side.contract.compiled.compiled import njit_inlined, njit_inner
-from write_side.contract.state.pending import drop, find_pending, partition_of_step, record_at, record_step
 from write_side.contract.state.pending_columns import (
     ASKS_BIT,
     AVAILABLE,
@@ -36,6 +35,7 @@ from write_side.contract.state.pending_columns import (
     StepStates,
 )
 from write_side.contract.state.pending_index import LEGS_END
+from write_side.contract.state.pending_rows import drop, find_pending, partition_of_step, record_at, record_step
 from write_side.contract.state.phase_plan import (
     ACTION,
     IN_ORDER,

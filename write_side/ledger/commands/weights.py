@@ -29,7 +29,6 @@ from write_side.contract.block.limits import (
     STEP_ROW,
 )
 from write_side.contract.compiled.compiled import njit
-from write_side.contract.state.pending import find_pending, step_what
 from write_side.contract.state.pending_columns import (
     KIND_SHIFT,
     LEG_COUNT,
@@ -41,6 +40,7 @@ from write_side.contract.state.pending_columns import (
     PendingKinds,
     What,
 )
+from write_side.contract.state.pending_rows import find_pending, step_what
 from write_side.contract.words.codes import Kind, Kinds
 from write_side.ledger.commands.batch_columns import CommandColumns, StepColumns
 from write_side.ledger.commands.commands import LEGS_MAX, OpenAccount, Transfer

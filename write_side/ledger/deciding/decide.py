@@ -17,7 +17,7 @@ from write_side.contract.state.account_rows import Accounts, settle
 from write_side.contract.state.fold import row_keys_of
 from write_side.contract.state.fold_ids import forget_before
 from write_side.contract.state.ids import latest_cut_off_us, timeless_from
-from write_side.contract.state.pending import purge
+from write_side.contract.state.pending_rows import purge
 from write_side.contract.state.state import TRANSIT_KEY, WORLD_KEY, State
 from write_side.contract.words.codes import Kind
 from write_side.ledger.across.participant import EFFECTS

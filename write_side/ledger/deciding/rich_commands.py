@@ -21,7 +21,6 @@ from write_side.contract.state.ids import (
     end_id,
     find_id,
 )
-from write_side.contract.state.pending import add_pending, find_pending, take_in
 from write_side.contract.state.pending_columns import (
     FINAL_BIT,
     FROM_HOLD_BIT,
@@ -39,6 +38,7 @@ from write_side.contract.state.pending_columns import (
     PendingKinds,
 )
 from write_side.contract.state.pending_index import open_legs
+from write_side.contract.state.pending_rows import add_pending, find_pending, take_in
 from write_side.contract.words.codes import Codes, Flags, Kinds
 from write_side.ledger.across.run_process import Answer, begin, take_answer, time_out
 from write_side.ledger.across.steps import StepCommand, take_step

@@ -13,7 +13,6 @@ import numpy.typing as npt
 from write_side.contract.block.columns import FLAGS_MASK
 from write_side.contract.compiled.compiled import njit_inlined, njit_inner
 from write_side.contract.state.account_rows import FLAGS_AND_ASSET, HELD, POSTED, VERSION, Accounts, touch
-from write_side.contract.state.pending import PendingArrays, drop, take_in
 from write_side.contract.state.pending_columns import (
     BEGUN,
     CHANGED_US,
@@ -27,6 +26,7 @@ from write_side.contract.state.pending_columns import (
     WHAT,
 )
 from write_side.contract.state.pending_index import note_pending
+from write_side.contract.state.pending_rows import PendingArrays, drop, take_in
 from write_side.ledger.rules.tape_columns import (
     FLAGS_AFTER,
     HELD_AFTER,

@@ -10,8 +10,8 @@ from blake3 import blake3
 
 from tests.unit.write_side.deciding import NOON_US, id_at
 from tests.unit.write_side.ledger.three_partitions import ALICE, BOB, CAROL, USD, ThreePartitions
-from write_side.contract.state.pending import step_what
 from write_side.contract.state.pending_columns import CREDIT_BIT, STATE, TCC_BIT, Action, Phase, StepState
+from write_side.contract.state.pending_rows import step_what
 from write_side.contract.state.phase_plan import OPEN_PHASES, PLANS
 from write_side.contract.state.state import word_hash
 from write_side.contract.words.codes import Code, Flag, Kind
