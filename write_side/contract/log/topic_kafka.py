@@ -25,9 +25,10 @@ REPLICATION: Final = 3
 MIN_IN_SYNC: Final = 2
 """Three brokers: one may die, and nothing is lost and nothing stops."""
 CREATE_WAIT_S: Final = 10.0
-CREATE_WAITS: Final = Waits(0.02, 0.02)
-CREATE_LOOKS_MAX: Final = 500
-"""A new topic has its leaders within 0.1 s here; brokers that take longer than the wait have a trouble of their own."""
+CREATE_WAITS: Final = Waits(0.02, 0.5)
+CREATE_LOOKS_MAX: Final = 25
+"""A new topic has its leaders within 0.1 s here; brokers that take longer than the wait have a trouble of their own. The waits of
+25 looks come to 10 s, too."""
 BATCH_OVERHEAD_BYTES: Final = 1024
 """`max.message.bytes` counts the record batch: the record and, generously, the headers around it."""
 
@@ -141,7 +142,7 @@ async def _wait_for_leaders(admin: AIOKafkaAdminClient, topic: str) -> None:
             raise _NotHeard
 
     try:
-        async with asyncio.timeout(CREATE_WAIT_S):  # brokers that answer slowly are no reason to wait for longer
+        async with asyncio.timeout(CREATE_WAIT_S):
             await _heard(look, CREATE_LOOKS_MAX)
     except (_NotHeard, TimeoutError):
         raise LogFailed(
