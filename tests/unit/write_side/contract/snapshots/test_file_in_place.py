@@ -7,7 +7,7 @@ import errno
 import mmap
 import os
 import random
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Any
 
@@ -306,6 +306,7 @@ def test_a_side_with_the_index_of_the_other_is_a_fold_from_the_beginning_and_eac
         store.put("a", [octets])
         reader = WholeReader(store)
         reader.begin_ahead(["a"], (None, FINGERPRINTS))
+        wait(reader._ahead.values())  # what is not begun yet is taken back, and read by whoever asks
         first, second = (reader.taken_ahead("a", prints) for prints in (None, FINGERPRINTS))
         assert first is not None
         assert second is not None
