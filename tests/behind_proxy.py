@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import datetime
 import ssl
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 
 import aiohttp
@@ -16,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from fanfold.api.problems import problem_document
 from fanfold.api.routes import PROBLEM
+from tests.listening import Serve, listening
 from tests.servers import LOOPBACK
 from tests.wallet_stub import WalletStub
 
@@ -123,33 +122,17 @@ class Answers:
         head = await reader.readuntil(b"\r\n\r\n")
         if head.startswith(b"GET /readyz "):  # as it is asked by who looks whether it is well
             writer.write(OPEN)
-            writer.close()
             return
         if b"content-length: 2\r\n" in head.lower():
             assert await reader.readexactly(2) == b"{}"
         self.asked.append(head.partition(b" ")[0].decode())
         writer.write(self._answer)
-        writer.close()
 
 
 STOPPING = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 OPEN = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
-async def listening(
-    stack: AsyncExitStack, gateway: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-) -> str:
-    """`host:port`. What it was asked is over before the stack is: whoever asks it has to be entered later."""
-    asked = set[asyncio.Future[None]]()
-
-    async def answered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, EOFError):
-            await gateway(reader, writer)
-            writer.close()
-            await writer.wait_closed()
-
-    server = await asyncio.start_server(lambda *ends: asked.add(asyncio.ensure_future(answered(*ends))), LOOPBACK, 0)
-    await stack.enter_async_context(server)
-    stack.push_async_callback(lambda: asyncio.wait(asked) if asked else asyncio.sleep(0))
-    host, port = server.sockets[0].getsockname()
-    return f"{host}:{port}"
+async def standing(stack: AsyncExitStack, gateway: Serve) -> str:
+    """`host:port`."""
+    return f"{LOOPBACK}:{await stack.enter_async_context(listening(gateway))}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -32,6 +32,7 @@ from write_side.contract.state.state import State
 
 Failure = ChainBroken | CheckFailed
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -175,6 +176,17 @@ class PartitionFold:
         return blocks
 
 
+async def folded_through(fold: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
+    """What folding in a thread returns. Who is cancelled waits for its end: a partition that another projector has taken over, or
+    whose log was away, goes on with the same fold, which a thread left behind would change beneath it."""
+    folding = asyncio.ensure_future(asyncio.to_thread(fold, *given, **named))
+    try:
+        return await asyncio.shield(folding)
+    except asyncio.CancelledError:
+        await asyncio.wait([folding])
+        raise
+
+
 async def fold_log(
     log: Log, fold: PartitionFold, until: int | None = None, on_run: Callable[[], None] | None = None
 ) -> None:
@@ -185,7 +197,7 @@ async def fold_log(
     """
     async with aclosing(read_ahead(log.read(fold.partition, fold.folded.offset))) as runs:
         async for records in runs:
-            await asyncio.to_thread(fold.advance, records, until)
+            await folded_through(fold.advance, records, until)
             if on_run is not None:
                 on_run()
             if until is not None and fold.folded.sequence >= until:

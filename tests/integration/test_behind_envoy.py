@@ -23,13 +23,14 @@ from tests.behind_proxy import (
     client_of,
     forged,
     large_heads_and_bodies,
-    listening,
     no_gateway,
+    standing,
     told,
     until,
     watched,
 )
 from tests.gateway_server import serving
+from tests.listening import connected
 from tests.servers import LOOPBACK, EnvoyServer, free_port
 from tests.wallet_stub import WalletStub
 
@@ -139,12 +140,12 @@ async def _upgrades_to_nothing(port: int) -> None:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     for wish in ("h2c", "TLS/1.3", "anything"):
-        reader, writer = await asyncio.open_connection(LOOPBACK, port, ssl=context, local_addr=(CLIENT, 0))
-        head = f"GET /v1/accounts/alice HTTP/1.1\r\nHost: {LOOPBACK}:{port}\r\nConnection: Upgrade, HTTP2-Settings\r\n"
-        writer.write(f"{head}HTTP2-Settings: AAMAAABkAAQAAP__\r\nUpgrade: {wish}\r\n\r\n".encode())
-        assert await reader.readline() == b"HTTP/1.1 200 OK\r\n", wish
-        writer.close()
-        await writer.wait_closed()
+        async with connected(LOOPBACK, port, ssl=context, local_addr=(CLIENT, 0)) as (reader, writer):
+            head = (
+                f"GET /v1/accounts/alice HTTP/1.1\r\nHost: {LOOPBACK}:{port}\r\nConnection: Upgrade, HTTP2-Settings\r\n"
+            )
+            writer.write(f"{head}HTTP2-Settings: AAMAAABkAAQAAP__\r\nUpgrade: {wish}\r\n\r\n".encode())
+            assert await reader.readline() == b"HTTP/1.1 200 OK\r\n", wish
 
 
 WRITES = ("PUT", "POST", "PATCH")
@@ -167,7 +168,6 @@ class Silent(Answers):
             self.asked.append(head.partition(b" ")[0].decode())
             self.came.set()
             await reader.read()  # until Envoy has waited long enough
-        writer.close()
 
 
 @pytest.mark.parametrize("gateway", [Silent(), Answers(b""), Answers(b"HTTP/1.1 200 OK\r\nContent-")])
@@ -186,7 +186,7 @@ async def test_a_write_that_left_is_sent_once_and_may_have_been_made_whatever_we
             assert await answer.json(content_type=None) == known, method
 
     async with asyncio.timeout(LIMIT_S), AsyncExitStack() as stack:
-        config = example_for(*[await listening(stack, gateway) for _ in range(2)], quick=True)
+        config = example_for(*[await standing(stack, gateway) for _ in range(2)], quick=True)
         envoy = await started(stack, envoy_with, config)
         async with client_of(envoy.port) as http:
             keyed = [asked(method, 'with "quotes"') for method in WRITES]
@@ -199,7 +199,7 @@ async def test_another_gateway_is_asked_where_one_was_not_reached_and_for_a_stre
 ) -> None:
     async with asyncio.timeout(LIMIT_S), AsyncExitStack() as stack:
         stops, takes = Answers(STOPPING), Answers(OPEN)
-        full, well = [await listening(stack, each) for each in (stops, takes)]
+        full, well = [await standing(stack, each) for each in (stops, takes)]
         # None of them is known to be well or not.
         config = example_for(f"{LOOPBACK}:{free_port()}", full, well).replace("path: /readyz", "path: /nowhere")
         envoy = await started(stack, envoy_with, config)
@@ -222,7 +222,7 @@ async def test_a_write_that_reached_the_second_gateway_asked_may_have_been_made_
 ) -> None:
     async with asyncio.timeout(LIMIT_S), AsyncExitStack() as stack:
         gone = Answers(b"")
-        config = example_for(f"{LOOPBACK}:{free_port()}", await listening(stack, gone))
+        config = example_for(f"{LOOPBACK}:{free_port()}", await standing(stack, gone))
         envoy = await started(stack, envoy_with, config.replace("path: /readyz", "path: /nowhere"))
         async with client_of(envoy.port) as http:
             for method in WRITES * 3:
@@ -240,7 +240,7 @@ async def test_what_finds_no_room_in_envoy_left_for_no_gateway_and_is_told_so(en
 
     async with asyncio.timeout(LIMIT_S), AsyncExitStack() as stack:
         gateway = Silent()
-        config = example_for(await listening(stack, gateway))
+        config = example_for(await standing(stack, gateway))
         for before in ("max_connections: 100000", "max_pending_requests: 10000"):
             assert before in config
             config = config.replace(before, f"{before.split()[0]} 1")

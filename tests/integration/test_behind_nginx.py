@@ -22,8 +22,8 @@ from tests.behind_proxy import (
     client_of,
     forged,
     large_heads_and_bodies,
-    listening,
     no_gateway,
+    standing,
     told,
     watched,
 )
@@ -92,8 +92,8 @@ async def test_no_write_is_sent_to_a_second_gateway_and_a_stream_is_asked_of_one
 ) -> None:
     async with asyncio.timeout(LIMIT_S), AsyncExitStack() as stack:
         gone, stops, takes = [Answers(b"") for _ in range(2)], Answers(STOPPING), Answers(OPEN)
-        silent = [await listening(stack, each) for each in gone]
-        streams = [await listening(stack, each) for each in (stops, takes)]
+        silent = [await standing(stack, each) for each in gone]
+        streams = [await standing(stack, each) for each in (stops, takes)]
         site = example_for(*silent)
         for before, after in zip(silent, streams, strict=True):
             site = site.replace(f"{before} max_fails=0", f"{after} max_fails=0").replace(
@@ -120,11 +120,10 @@ async def test_a_write_that_left_and_was_not_answered_may_have_been_made_whateve
     class Silent(Answers):
         async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.read()  # until nginx has waited long enough
-            writer.close()
 
     async with asyncio.timeout(LIMIT_S), AsyncExitStack() as stack:
         for gateway in (Silent(b""), Answers(b"HTTP/1.1 200 OK\r\nContent-")):
-            site = example_for(await listening(stack, gateway)).replace(
+            site = example_for(await standing(stack, gateway)).replace(
                 "proxy_read_timeout 60s", "proxy_read_timeout 1s"
             )
             with nginx_with(site, certificate()) as nginx:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -13,6 +13,7 @@ import pytest
 from gateway.proxy import over_http
 from gateway.proxy.over_http import LARGE_REQUESTS_MAX, PATIENT_REQUESTS_MAX, REQUESTS_MAX
 from tests.gateway_server import Served, serving
+from tests.listening import connected, listening
 from tests.wallet_stub import WalletStub
 
 LIMIT_S = 30
@@ -28,32 +29,29 @@ class Side:
     def __init__(self) -> None:
         self.waiting = 0
         self.came = 0
-        self.url = ""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        waits = False
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
-            while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                self.came += 1
-                if b"answer-me" in head:
-                    writer.write(ANSWER)
-                    await reader.readexactly(2)  # every body here is `{}`
-                else:
-                    waits, self.waiting = True, self.waiting + 1
-                    while await reader.read(65_536):
-                        pass
-                    break
-        self.waiting -= waits
-        writer.close()
+        while True:
+            head = await reader.readuntil(b"\r\n\r\n")
+            self.came += 1
+            if b"answer-me" not in head:
+                break
+            writer.write(ANSWER)
+            await reader.readexactly(2)  # every body here is `{}`
+        self.waiting += 1
+        try:
+            while await reader.read(65_536):
+                pass
+        finally:
+            self.waiting -= 1
 
     @asynccontextmanager
     async def behind_a_gateway(self, **settings: Any) -> AsyncIterator[Served]:
-        server = await asyncio.start_server(self.serve, "127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        async with serving(self.url, WalletStub().feed, **settings) as served:
+        async with (
+            listening(self.serve) as port,
+            serving(f"http://127.0.0.1:{port}", WalletStub().feed, **settings) as served,
+        ):
             yield served
-        server.close()
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -62,11 +60,15 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def begin(served: Served, request: bytes) -> asyncio.StreamWriter:
-    _, writer = await asyncio.open_connection(*served.url.removeprefix("http://").split(":"))
-    writer.write(request)
-    await writer.drain()
-    return writer
+@asynccontextmanager
+async def asking(served: Served, request: bytes, clients: int) -> AsyncIterator[None]:
+    """So many clients that have sent these bytes; at the end they hang up."""
+    async with AsyncExitStack() as stack:
+        for _ in range(clients):
+            _, writer = await stack.enter_async_context(connected(*served.url.removeprefix("http://").split(":")))
+            writer.write(request)
+            await writer.drain()
+        yield
 
 
 async def pay(served: Served) -> tuple[int, dict[str, Any]]:
@@ -87,22 +89,17 @@ READ = b"GET /v1/accounts/a HTTP/1.1\r\nHost: localhost\r\n\r\n"
 async def test_as_many_clients_as_may_be_under_way_hang_up_and_the_next_payment_is_made(request_bytes: bytes) -> None:
     side = Side()
     async with side.behind_a_gateway() as served:
-        clients = [await begin(served, request_bytes) for _ in range(REQUESTS_MAX)]
-        await until(lambda: side.waiting == REQUESTS_MAX)
-        for client in clients:
-            client.close()
+        async with asking(served, request_bytes, REQUESTS_MAX):
+            await until(lambda: side.waiting == REQUESTS_MAX)
         await until(lambda: side.waiting == 0)
         assert await pay(served) == (201, {"result": "done"})
 
 
 async def test_reads_that_wait_keep_no_payment_waiting() -> None:
     side = Side()
-    async with side.behind_a_gateway() as served:
-        clients = [await begin(served, READ) for _ in range(REQUESTS_MAX)]
+    async with side.behind_a_gateway() as served, asking(served, READ, REQUESTS_MAX):
         await until(lambda: side.waiting == REQUESTS_MAX)
         assert (await pay(served))[0] == 201
-        for client in clients:
-            client.close()
 
 
 @pytest.mark.parametrize(
@@ -115,38 +112,35 @@ async def test_reads_that_wait_keep_no_payment_waiting() -> None:
 )
 async def test_reads_that_say_what_they_wait_for_keep_no_other_read_waiting(wish: bytes) -> None:
     side = Side()
-    async with side.behind_a_gateway() as served:
-        patient = [await begin(served, READ.replace(b"/a ", b"/a?" + wish + b" ")) for _ in range(REQUESTS_MAX)]
+    async with (
+        side.behind_a_gateway() as served,
+        asking(served, READ.replace(b"/a ", b"/a?" + wish + b" "), REQUESTS_MAX),
+    ):
         await until(lambda: side.waiting == PATIENT_REQUESTS_MAX)
-        other = await begin(served, READ)
-        await until(lambda: side.waiting == PATIENT_REQUESTS_MAX + 1)
-        for client in (*patient, other):
-            client.close()
+        async with asking(served, READ, 1):
+            await until(lambda: side.waiting == PATIENT_REQUESTS_MAX + 1)
 
 
 async def test_a_payment_that_finds_no_place_is_told_that_nothing_was_done_and_never_sent() -> None:
     side = Side()
-    async with side.behind_a_gateway(upstream_connect_ms=CROWD_MS) as served:
-        clients = [await begin(served, PAYMENT) for _ in range(REQUESTS_MAX)]
+    async with side.behind_a_gateway(upstream_connect_ms=CROWD_MS) as served, asking(served, PAYMENT, REQUESTS_MAX):
         await until(lambda: side.waiting == REQUESTS_MAX)
         came = side.came
         status, problem = await pay(served)
         assert (status, problem["code"], side.came) == (503, "overloaded", came)
         assert "nothing was done" in problem["detail"]
-        for client in clients:
-            client.close()
 
 
 @pytest.mark.parametrize("declared", [2, over_http.GATHERED_BYTES_MAX + 1])
 async def test_bodies_that_come_slowly_keep_no_payment_waiting(declared: int) -> None:
     side = Side()
     head = PAYMENT.replace(b"Content-Length: 2\r\n\r\n{}", b"Content-Length: %d\r\n\r\n{" % declared)
-    async with side.behind_a_gateway(upstream_connect_ms=CROWD_MS) as served:
-        clients = [await begin(served, head) for _ in range(max(REQUESTS_MAX, LARGE_REQUESTS_MAX))]
+    async with (
+        side.behind_a_gateway(upstream_connect_ms=CROWD_MS) as served,
+        asking(served, head, max(REQUESTS_MAX, LARGE_REQUESTS_MAX)),
+    ):
         await until(lambda: side.waiting == (0 if declared == 2 else LARGE_REQUESTS_MAX))
         assert (await pay(served))[0] == 201
-        for client in clients:
-            client.close()
 
 
 async def test_a_write_to_a_side_that_is_away_was_never_sent_and_is_told_so() -> None:

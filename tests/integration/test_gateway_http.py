@@ -18,6 +18,7 @@ from gateway.settings import GatewaySettings
 from gateway.wiring import build_gateway
 from read_side.feed.feed_memory import MemoryFeed
 from tests.gateway_server import Served, serving
+from tests.listening import connected, listening
 from tests.unit.read_side.asgi_client import ask as call
 from tests.wallet_stub import WalletStub
 
@@ -186,11 +187,8 @@ async def test_an_answer_that_is_cut_short_never_looks_whole() -> None:
     async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n")
-        await writer.drain()
-        writer.close()
 
-    side = await asyncio.start_server(half, "127.0.0.1", 0)
-    async with side, serving(f"http://127.0.0.1:{side.sockets[0].getsockname()[1]}", WalletStub().feed) as served:
+    async with listening(half) as port, serving(f"http://127.0.0.1:{port}", WalletStub().feed) as served:
         with pytest.raises(aiohttp.ClientError):
             await ask(served, "GET", "/v1/system")
 
@@ -246,11 +244,10 @@ async def test_a_page_of_a_listed_origin_may_read_what_is_refused_before_the_app
     wallet = WalletStub()
     async with serving(wallet, wallet.feed, allowed_origins="https://shop.example") as served:
         host, port = served.url.removeprefix("http://").split(":")
-        reader, writer = await asyncio.open_connection(host, int(port))
-        writer.write(sent + b"Origin: " + origin + b"\r\n\r\n")
-        async with asyncio.timeout(30):
-            head = await reader.readuntil(b"\r\n\r\n")
-        writer.close()
+        async with connected(host, int(port)) as (reader, writer):
+            writer.write(sent + b"Origin: " + origin + b"\r\n\r\n")
+            async with asyncio.timeout(30):
+                head = await reader.readuntil(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 " + status)
     assert (b"\r\naccess-control-allow-origin: " + origin + b"\r\n" in head) is may
     assert b"\r\nvary: Origin\r\n" in head

@@ -26,6 +26,7 @@ from gateway.proxy.checked_commands import CheckedCommands
 from read_side.settings import ReadSettings
 from tests.both_sides import both_sides
 from tests.gateway_server import Served, serving
+from tests.listening import connected
 from tests.tokens import AUDIENCE, ISSUER, Signer, claims, jwks, some
 from write_side.contract.words.atoms import partition_of
 from write_side.settings import WriteSettings
@@ -460,28 +461,27 @@ async def test_who_is_shut_out_while_a_body_comes_has_nothing_done(
     caller = wallet.admin if everything else wallet.caller("anna", *some_rights)
     body = json.dumps(_transfer(ALICE, BOB, 5)).encode()
     host, port = wallet.served.url.removeprefix("http://").split(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    head = (
-        f"POST /v1/transfers HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {caller.token}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
-    )
-    began = asyncio.Event()
-    who = Identity.who
+    async with connected(host, int(port)) as (reader, writer):
+        head = (
+            f"POST /v1/transfers HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {caller.token}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+        )
+        began = asyncio.Event()
+        who = Identity.who
 
-    async def noted(identity: Identity, credential: str) -> Principal:
-        found = await who(identity, credential)
-        began.set()
-        return found
+        async def noted(identity: Identity, credential: str) -> Principal:
+            found = await who(identity, credential)
+            began.set()
+            return found
 
-    with monkeypatch.context() as patched:
-        patched.setattr(Identity, "who", noted)
-        writer.write(head.encode() + body[:10])
-        async with asyncio.timeout(LIMIT_S):
-            await began.wait()
-            patched.setattr(Identity, "still", lambda *_: None)
-            writer.write(body[10:])
-            answer = await reader.read()
-    writer.close()
+        with monkeypatch.context() as patched:
+            patched.setattr(Identity, "who", noted)
+            writer.write(head.encode() + body[:10])
+            async with asyncio.timeout(LIMIT_S):
+                await began.wait()
+                patched.setattr(Identity, "still", lambda *_: None)
+                writer.write(body[10:])
+                answer = await reader.read()
     assert b" 201 " not in answer
     assert (await wallet.admin.get(f"/v1/accounts/{BOB}")).document["posted"] == "1000"
 

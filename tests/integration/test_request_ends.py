@@ -14,6 +14,7 @@ from deploy.allowed_hosts import AllowedHosts
 from deploy.bounded_http import HEAD_BYTES_MAX, HEAD_MS_MAX
 from deploy.serving import listen, serve
 from fanfold.api.problems import PROBLEMS
+from tests.listening import connected
 
 LIMIT_S = 20
 
@@ -94,16 +95,15 @@ async def port(app: Recorder) -> AsyncIterator[int]:
 
 async def say(port: int, *parts: bytes) -> bytes:
     """All that is answered to these bytes; the last part asks for the connection's end, or breaks it."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    for part in parts:
-        writer.write(part)
-        await writer.drain()
-    answer = b""
-    # Who goes on sending after the answer may get the reset first.
-    with suppress(ConnectionResetError):
-        async with asyncio.timeout(LIMIT_S):
-            answer = await reader.read()
-    writer.close()
+    async with connected("127.0.0.1", port) as (reader, writer):
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+        answer = b""
+        # Who goes on sending after the answer may get the reset first.
+        with suppress(ConnectionResetError):
+            async with asyncio.timeout(LIMIT_S):
+                answer = await reader.read()
     return answer
 
 
@@ -251,15 +251,14 @@ async def test_broken_bytes_are_never_answered_in_the_place_of_the_payment_befor
     app: Recorder, name: str
 ) -> None:
     async with serving(app) as port:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"POST /slow HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}")
-        async with asyncio.timeout(LIMIT_S):
-            await app.begun.wait()
-        writer.write(NOT_REQUESTS[name][:60_000] + b"\r\n\r\n\x00")
-        app.go.set()
-        async with asyncio.timeout(LIMIT_S):
-            answer = await reader.read()
-        writer.close()
+        async with connected("127.0.0.1", port) as (reader, writer):
+            writer.write(b"POST /slow HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}")
+            async with asyncio.timeout(LIMIT_S):
+                await app.begun.wait()
+            writer.write(NOT_REQUESTS[name][:60_000] + b"\r\n\r\n\x00")
+            app.go.set()
+            async with asyncio.timeout(LIMIT_S):
+                answer = await reader.read()
         assert statuses(answer)[0] == 200
         assert statuses(answer)[-1] == 400
         assert b"/slow" in answer
@@ -324,8 +323,7 @@ async def test_a_head_that_does_not_come_ends_the_connection(app: Recorder, sent
 @pytest.mark.parametrize("behind", [b"", LAST.replace(b"close", b"keep-alive")], ids=["alone", "behind a request"])
 async def test_blank_lines_are_no_head_and_keep_no_connection(app: Recorder, behind: bytes) -> None:
     """RFC 9112 section 2.2 lets a client send them before a request line, and the parser says nothing of them."""
-    async with serving(app, head_ms=50) as port:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    async with serving(app, head_ms=50) as port, connected("127.0.0.1", port) as (reader, writer):
         writer.write(behind)
         async with asyncio.timeout(LIMIT_S):
             if behind:
@@ -336,12 +334,10 @@ async def test_blank_lines_are_no_head_and_keep_no_connection(app: Recorder, beh
                     with suppress(TimeoutError):
                         async with asyncio.timeout(0.01):
                             assert await reader.read(1) == b""
-        writer.close()
 
 
 async def test_blank_lines_before_a_request_take_nothing_from_it(app: Recorder) -> None:
-    async with serving(app, head_ms=50) as port:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    async with serving(app, head_ms=50) as port, connected("127.0.0.1", port) as (reader, writer):
         writer.write(b"\r\n\r\n")
         await writer.drain()
         writer.write(b"POST /slow HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}\r\n")
@@ -351,12 +347,10 @@ async def test_blank_lines_before_a_request_take_nothing_from_it(app: Recorder) 
         app.go.set()
         async with asyncio.timeout(LIMIT_S):
             assert statuses(await reader.readuntil(b"\r\n\r\n/slow")) == [200]
-        writer.close()
 
 
 async def test_a_slow_head_behind_a_payment_does_not_take_its_answer(app: Recorder) -> None:
-    async with serving(app, head_ms=50) as port:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    async with serving(app, head_ms=50) as port, connected("127.0.0.1", port) as (reader, writer):
         writer.write(b"POST /slow HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\n{}GET /never")
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.3):
@@ -364,18 +358,16 @@ async def test_a_slow_head_behind_a_payment_does_not_take_its_answer(app: Record
         app.go.set()
         async with asyncio.timeout(LIMIT_S):
             assert statuses(await reader.read()) == [200, 400]
-        writer.close()
 
 
 async def test_who_asked_twice_and_leaves_is_gone_for_both(app: Recorder, port: int) -> None:
-    _, writer = await asyncio.open_connection("127.0.0.1", port)
-    slow = b"POST /slow HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"
-    writer.write(slow)
-    async with asyncio.timeout(LIMIT_S):
-        await app.begun.wait()
-    writer.write(slow)
-    await writer.drain()
-    writer.transport.abort()
+    async with connected("127.0.0.1", port) as (_, writer):
+        slow = b"POST /slow HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"
+        writer.write(slow)
+        async with asyncio.timeout(LIMIT_S):
+            await app.begun.wait()
+        writer.write(slow)
+        await writer.drain()
     async with asyncio.timeout(LIMIT_S):
         await app.gone.wait()
 

@@ -14,6 +14,7 @@ import pytest
 from gateway.settings import GatewaySettings
 from tests.gateway_server import PASSED_OVER, Served, serving
 from tests.integration.test_websocket import WAIT_S, _address, until
+from tests.listening import connected
 from tests.wallet_stub import WalletStub
 
 TEXT, BINARY, CONT, CLOSE, PING, PONG = 1, 2, 0, 8, 9, 10
@@ -224,11 +225,10 @@ async def _heard(reader: asyncio.StreamReader) -> AsyncIterator[str]:
 
 
 async def _told(served: Served, case: Case, *, by_octet: bool) -> list[str]:
-    reader, writer = await asyncio.open_connection(*_address(served))
     sent = case.sent + (frame(PING, END) if case.told[-1] == STILL_OPEN else b"")
     told: list[str] = []
     try:
-        async with asyncio.timeout(WAIT_S):
+        async with connected(*_address(served)) as (reader, writer), asyncio.timeout(WAIT_S):
             writer.write(HEAD + b"\r\n")
             assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
             for piece in [sent[at : at + 1] for at in range(len(sent))] if by_octet else [sent]:
@@ -241,8 +241,6 @@ async def _told(served: Served, case: Case, *, by_octet: bool) -> list[str]:
                     break
     except TimeoutError:
         told.append("nothing more")
-    finally:
-        writer.close()
     return told
 
 
@@ -279,8 +277,7 @@ async def test_whatever_a_peer_sends_is_answered_or_ends_the_stream_as_the_rfc_s
 async def test_a_page_of_another_site_opens_nothing_however_it_calls_itself(
     served: Served, origin: bytes, status: bytes
 ) -> None:
-    reader, writer = await asyncio.open_connection(*_address(served))
-    writer.write(HEAD + b"Origin: " + origin + b"\r\n\r\n")
-    async with asyncio.timeout(WAIT_S):
-        assert (await reader.readline()).split(b" ")[1] == status
-    writer.close()
+    async with connected(*_address(served)) as (reader, writer):
+        writer.write(HEAD + b"Origin: " + origin + b"\r\n\r\n")
+        async with asyncio.timeout(WAIT_S):
+            assert (await reader.readline()).split(b" ")[1] == status

@@ -16,6 +16,7 @@ from deploy import bounded_http
 from deploy.allowed_hosts import AllowedHosts
 from deploy.bounded_http import HEAD_BYTES_MAX
 from deploy.serving import listen, run, serve
+from tests.listening import connected
 
 LIMIT_S = 10
 READ_BYTES = 1024 * 1024
@@ -51,25 +52,23 @@ async def port() -> AsyncIterator[int]:
 
 
 async def test_a_header_that_never_ends_ends_the_connection(port: int) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    answer = b""
-    # A client that goes on sending may get the reset before it has read the answer.
-    with suppress(ConnectionError):
-        writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"a" * READ_BYTES)
-        writer.write(b"a" * READ_BYTES)
-        async with asyncio.timeout(LIMIT_S):
-            answer = await reader.read()
-    writer.close()
+    async with connected("127.0.0.1", port) as (reader, writer):
+        answer = b""
+        # A client that goes on sending may get the reset before it has read the answer.
+        with suppress(ConnectionError):
+            writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"a" * READ_BYTES)
+            writer.write(b"a" * READ_BYTES)
+            async with asyncio.timeout(LIMIT_S):
+                answer = await reader.read()
     assert answer == b"" or answer.startswith(b"HTTP/1.1 400 ")
 
 
 async def test_the_server_itself_believes_no_header_about_where_a_request_comes_from(port: int) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    said = b"X-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Proto: https\r\nForwarded: for=203.0.113.9;proto=https\r\n"
-    writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n" + said + b"\r\n")
-    async with asyncio.timeout(LIMIT_S):
-        answer = await reader.readuntil(b"hello")
-    writer.close()
+    async with connected("127.0.0.1", port) as (reader, writer):
+        said = b"X-Forwarded-For: 203.0.113.9\r\nX-Forwarded-Proto: https\r\nForwarded: for=203.0.113.9;proto=https\r\n"
+        writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n" + said + b"\r\n")
+        async with asyncio.timeout(LIMIT_S):
+            answer = await reader.readuntil(b"hello")
     assert b"\r\nseen: 127.0.0.1 by http\r\n" in answer
 
 
@@ -78,24 +77,22 @@ async def test_the_server_itself_believes_no_header_about_where_a_request_comes_
     [(b"GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n", b"421"), (b"nonsense\r\n\r\n", b"400")],
 )
 async def test_what_is_refused_before_any_application_is_no_page_either(port: int, asked: bytes, status: bytes) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(asked)
-    async with asyncio.timeout(LIMIT_S):
-        answer = await reader.readuntil(b"\r\n\r\n")
-    writer.close()
+    async with connected("127.0.0.1", port) as (reader, writer):
+        writer.write(asked)
+        async with asyncio.timeout(LIMIT_S):
+            answer = await reader.readuntil(b"\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 " + status)
     assert b"\r\nx-content-type-options: nosniff\r\n" in answer
     assert b"\r\ncontent-security-policy: default-src 'none'; frame-ancestors 'none'\r\n" in answer
 
 
 async def test_requests_one_after_the_other_are_counted_each_for_itself(port: int) -> None:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    body = b"b" * HEAD_BYTES_MAX
-    for _ in range(3):
-        writer.write(b"POST / HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"a" * (HEAD_BYTES_MAX // 2))
-        writer.write(b"\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
-        assert (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 200 ")
-    writer.close()
+    async with connected("127.0.0.1", port) as (reader, writer):
+        body = b"b" * HEAD_BYTES_MAX
+        for _ in range(3):
+            writer.write(b"POST / HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"a" * (HEAD_BYTES_MAX // 2))
+            writer.write(b"\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            assert (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 200 ")
 
 
 async def test_a_connection_more_than_leaves_the_log_its_files_is_closed_with_a_reason() -> None:
@@ -118,25 +115,21 @@ async def test_a_connection_more_than_leaves_the_log_its_files_is_closed_with_a_
         async with asyncio.timeout(LIMIT_S):
             await ready.wait()
             port = bound.getsockname()[1]
-            taken = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
-            for reader, writer in taken:
-                assert (await asked(reader, writer)).startswith(b"HTTP/1.1 200 ")
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            refused = await reader.read()
-            assert refused.startswith(b"HTTP/1.1 503 ")
-            assert b'"code":"overloaded"' in refused
-            writer.close()
-            assert (await asked(*taken[0])).startswith(b"HTTP/1.1 200 ")
-            taken[1][1].close()
-            await taken[1][1].wait_closed()
-            while True:  # until the server has heard of it
-                reader, writer = await asyncio.open_connection("127.0.0.1", port)
-                writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-                with suppress(ConnectionError):
-                    if (await reader.read()).startswith(b"HTTP/1.1 200 "):
-                        break
-            writer.close()
-            taken[0][1].close()
+            async with connected("127.0.0.1", port) as stays:
+                async with connected("127.0.0.1", port) as leaves:
+                    for each in (stays, leaves):
+                        assert (await asked(*each)).startswith(b"HTTP/1.1 200 ")
+                    async with connected("127.0.0.1", port) as (reader, _):
+                        refused = await reader.read()
+                    assert refused.startswith(b"HTTP/1.1 503 ")
+                    assert b'"code":"overloaded"' in refused
+                    assert (await asked(*stays)).startswith(b"HTTP/1.1 200 ")
+                answer = b""
+                while not answer.startswith(b"HTTP/1.1 200 "):  # until the server has heard that one has left
+                    async with connected("127.0.0.1", port) as (reader, writer):
+                        with suppress(ConnectionError):
+                            writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                            answer = await reader.read()
             end.set()
             await serving
 
@@ -234,13 +227,12 @@ async def test_requests_are_answered_while_the_logs_are_folded() -> None:
             )
         )
         async with asyncio.timeout(LIMIT_S):
-            reader, writer = await asyncio.open_connection(*bound.getsockname())
-            writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            assert (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 200 ")
-            assert not ready.is_set()
-            folded.set()
-            await ready.wait()
-            writer.close()
+            async with connected(*bound.getsockname()) as (reader, writer):
+                writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                assert (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 200 ")
+                assert not ready.is_set()
+                folded.set()
+                await ready.wait()
             end.set()
             await serving
 
@@ -320,20 +312,19 @@ async def test_a_stream_on_a_connection_with_an_answer_still_to_be_read_is_not_c
         )
         async with asyncio.timeout(6 * LIMIT_S):
             await ready.wait()
-            reader, writer = await asyncio.open_connection(*bound.getsockname(), limit=1024)
-            writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-            await answered.wait()
-            writer.write(UPGRADE)
-            head = await reader.readuntil(b"\r\n\r\n")
-            assert head.startswith(b"HTTP/1.1 200 ")
-            assert len(await reader.readexactly(len(body))) == len(body)
-            assert await reader.readexactly(10) == b"taken over"
-            for _ in range(10):  # longer than anybody may take nothing of an answer
-                await asyncio.sleep(0.05)
-                writer.write(b"still here")
-                assert await reader.readexactly(10) == b"still here"
-            assert _Echo.writing == ["full", "free"], "or it would go on writing to who takes nothing"
-            writer.close()
+            async with connected(*bound.getsockname(), limit=1024) as (reader, writer):
+                writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+                await answered.wait()
+                writer.write(UPGRADE)
+                head = await reader.readuntil(b"\r\n\r\n")
+                assert head.startswith(b"HTTP/1.1 200 ")
+                assert len(await reader.readexactly(len(body))) == len(body)
+                assert await reader.readexactly(10) == b"taken over"
+                for _ in range(10):  # longer than anybody may take nothing of an answer
+                    await asyncio.sleep(0.05)
+                    writer.write(b"still here")
+                    assert await reader.readexactly(10) == b"still here"
+                assert _Echo.writing == ["full", "free"], "or it would go on writing to who takes nothing"
             end.set()
             await serving
 
@@ -363,24 +354,19 @@ async def test_who_takes_nothing_of_an_answer_is_cut_off_and_who_takes_some_is_n
         async with asyncio.timeout(LIMIT_S):
             await ready.wait()
 
-        async def ask() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-            reader, writer = await asyncio.open_connection("127.0.0.1", bound.getsockname()[1], limit=1024)
-            writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-            return reader, writer
-
-        _, silent = await ask()
-        reader, slow = await ask()
-        read = 0
-        async with asyncio.timeout(6 * LIMIT_S):
-            while taken := await reader.read(1 << 20):
-                read += len(taken)
-                await asyncio.sleep(0.002)
-        assert read > asked * len(piece), "it was told everything, at its own pace"
-        async with asyncio.timeout(LIMIT_S):
-            while len(over) < 2:  # noqa: ASYNC110 - the request of who is cut off ends, too
-                await asyncio.sleep(0.01)
-        silent.close()
-        slow.close()
+        one, other = (connected(*bound.getsockname(), limit=1024) for _ in range(2))
+        async with one as (_, silent), other as (reader, slow):
+            for writer in (silent, slow):
+                writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            read = 0
+            async with asyncio.timeout(6 * LIMIT_S):
+                while taken := await reader.read(1 << 20):
+                    read += len(taken)
+                    await asyncio.sleep(0.002)
+            assert read > asked * len(piece), "it was told everything, at its own pace"
+            async with asyncio.timeout(LIMIT_S):
+                while len(over) < 2:  # noqa: ASYNC110 - the request of who is cut off ends, too
+                    await asyncio.sleep(0.01)
         end.set()
         async with asyncio.timeout(LIMIT_S):
             await serving

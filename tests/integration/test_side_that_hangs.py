@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import closing
 from typing import Any
 
 import aiohttp
@@ -11,20 +10,22 @@ import aiohttp
 from gateway.proxy.reverse_proxy import ONLY_READ
 from read_side.feed.feed_memory import MemoryFeed
 from tests.gateway_server import serving
+from tests.listening import listening
 
 LIMIT_S = 20.0
 
 
 async def _says_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with closing(writer):
-        await reader.read()
+    await reader.read()
 
 
 async def test_a_read_is_told_after_the_silence_of_reads_and_a_write_waits_longer() -> None:
-    hangs = await asyncio.start_server(_says_nothing, "127.0.0.1", 0)
-    side = f"http://127.0.0.1:{hangs.sockets[0].getsockname()[1]}"
     silences: dict[str, Any] = {"upstream_read_silence_ms": 200, "upstream_silence_ms": 60_000}
-    async with serving(side, MemoryFeed(), **silences) as served, aiohttp.ClientSession(served.url) as client:
+    async with (
+        listening(_says_nothing) as port,
+        serving(f"http://127.0.0.1:{port}", MemoryFeed(), **silences) as served,
+        aiohttp.ClientSession(served.url) as client,
+    ):
         paying = asyncio.create_task(client.post("/v1/transfers", json={}))
         async with asyncio.timeout(LIMIT_S), client.get("/v1/accounts/alice") as reply:
             told = await reply.json(content_type=None)
@@ -32,4 +33,3 @@ async def test_a_read_is_told_after_the_silence_of_reads_and_a_write_waits_longe
         assert not paying.done(), "what it does not say yet may be that money has moved"
         paying.cancel()
         await asyncio.gather(paying, return_exceptions=True)
-    hangs.close()

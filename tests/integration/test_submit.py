@@ -19,6 +19,7 @@ from fanfold.api.problems import problem_document
 from fanfold.api.requests import BODY_BYTES_MAX
 from tests.gateway_server import Served, next_frame, serving
 from tests.integration.test_read_your_writes import Wallet, answering
+from tests.listening import listening
 from tests.unit.write_side.two_partitions import PARTITIONS, TwoPartitions, account, transfer_id
 
 WAIT_S = 30
@@ -291,12 +292,10 @@ async def _cut_off(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 
 
 async def test_what_was_sent_and_not_answered_may_be_done_and_its_ids_are_named(door: Door) -> None:
-    server = await asyncio.start_server(_cut_off, "127.0.0.1", 0)
-    address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     feed = door.wallet.two.reading.feed
     async with (
-        server,
-        serving(address, feed, PARTITIONS, upstream_connect_ms=WAIT_S * 1000) as served,
+        listening(_cut_off) as port,
+        serving(f"http://127.0.0.1:{port}", feed, PARTITIONS, upstream_connect_ms=WAIT_S * 1000) as served,
         connect(served.stream_url) as client,
     ):
         await submit(client, 1, pay(1), opening(A), pay(2))

@@ -6,45 +6,17 @@ import asyncio
 import json
 import resource
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 
 import pytest
 
 from read_side.webhooks.delivery import Answer
 from read_side.webhooks.sender import Sender
+from tests.listening import Serve, listening
 from tests.unit.read_side.webhooks.webhook_stage import SECRET
 
-Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 BODY = json.dumps({"filler": "x" * 250_000}).encode()
 LIMIT_S = 30.0
 WAITS_IN_VAIN_S = 1.0
-
-
-@asynccontextmanager
-async def receiver(serve: Serve) -> AsyncIterator[int]:
-    """Its port, on loopback."""
-    tasks = set[asyncio.Task[None]]()
-
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        try:
-            await serve(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.close()
-
-    server = await asyncio.start_server(connected, "127.0.0.1", 0)
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def sent(url: str, *, private: bool = True, answer_s: float = LIMIT_S) -> Answer:
@@ -117,7 +89,7 @@ async def head_without_end(reader: asyncio.StreamReader, writer: asyncio.StreamW
 )  # fmt: skip
 async def test_a_receiver_that_misbehaves_is_answered_for_in_time(serve: Serve, status: int | None, says: str) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    async with receiver(serve) as port:
+    async with listening(serve) as port:
         limit_s = WAITS_IN_VAIN_S if serve in (dripping, deaf) else LIMIT_S
         answer = await sent(f"http://127.0.0.1:{port}/hook?token=not-told", answer_s=limit_s)
     assert answer.status == status
@@ -127,7 +99,7 @@ async def test_a_receiver_that_misbehaves_is_answered_for_in_time(serve: Serve, 
 
 
 async def test_when_it_may_be_asked_again_is_told() -> None:
-    async with receiver(saying(b"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n")) as port:
+    async with listening(saying(b"HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n")) as port:
         assert (await sent(f"http://127.0.0.1:{port}/")).retry_after_s == 7
 
 
@@ -142,7 +114,7 @@ async def test_one_connection_serves_many_deliveries_and_no_cookie_is_kept() -> 
             heads.append((await read_request(reader))[:2_000])
             writer.write(b'HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nContent-Length: 11\r\n\r\n{"ok":true}')
 
-    async with receiver(serve) as port:
+    async with listening(serve) as port:
         sender = Sender(LIMIT_S)
         for _ in range(3):
             assert (await sender.send(f"http://127.0.0.1:{port}/", True, {}, BODY)).is_taken
@@ -168,7 +140,7 @@ async def test_a_public_webhook_reaches_nothing_on_this_machine_whatever_its_nam
         nonlocal connections
         connections += 1
 
-    async with receiver(serve) as port:
+    async with listening(serve) as port:
         for url in (
             f"http://127.0.0.1:{port}/",
             f"http://localhost:{port}/",

@@ -22,6 +22,7 @@ from fanfold.api.close_codes import MEANINGS, CloseCode
 from fanfold.stream import watch, watch_accounts, watch_transfers
 from gateway.protocol.messages import item
 from tests.gateway_server import Served, next_frame, serving
+from tests.listening import connected
 from tests.wallet_stub import WalletStub
 from write_side.contract.words.atoms import partition_of
 
@@ -409,13 +410,12 @@ async def test_unsubscribe_ends_the_pushes(served: Served, wallet: WalletStub) -
 
 
 async def test_a_subscribe_and_its_unsubscribe_in_one_packet_leave_nothing_behind(served: Served) -> None:
-    reader, writer = await asyncio.open_connection(*_address(served))
-    await _raw_handshake(reader, writer, served)
-    asked = {"op": "subscribe", "id": 1, "accounts": [{"account": "alice"}]}
-    writer.write(_masked(json.dumps(asked)) + _masked(json.dumps({"op": "unsubscribe", "id": 2, "subs": [1]})))
-    assert {(await _read_frame(reader))["id"] for _ in range(2)} == {1, 2}
-    assert len(served.gateway.hub.partitions[0]) == 0
-    writer.close()
+    async with connected(*_address(served)) as (reader, writer):
+        await _raw_handshake(reader, writer, served)
+        asked = {"op": "subscribe", "id": 1, "accounts": [{"account": "alice"}]}
+        writer.write(_masked(json.dumps(asked)) + _masked(json.dumps({"op": "unsubscribe", "id": 2, "subs": [1]})))
+        assert {(await _read_frame(reader))["id"] for _ in range(2)} == {1, 2}
+        assert len(served.gateway.hub.partitions[0]) == 0
 
 
 async def test_malformed_messages_are_answered_and_too_many_end_the_stream(served: Served) -> None:
@@ -494,30 +494,27 @@ async def test_a_handshake_that_cannot_be_read_is_a_400_and_leaves_nothing_behin
     served: Served, lines: list[str]
 ) -> None:
     for _ in range(3):
-        reader, writer = await asyncio.open_connection(*_address(served))
-        writer.write(_handshake(*lines))
-        async with asyncio.timeout(WAIT_S):
-            answer = await reader.read()
-        assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 426 ")), answer[:100]
-        writer.close()
+        async with connected(*_address(served)) as (reader, writer):
+            writer.write(_handshake(*lines))
+            async with asyncio.timeout(WAIT_S):
+                answer = await reader.read()
+            assert answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 426 ")), answer[:100]
     await until(lambda: not served.server.server_state.connections)
     assert served.gateway.hub.streams == 0
 
 
 async def test_a_handshake_in_http_1_0_is_told_to_upgrade_properly(served: Served) -> None:
-    reader, writer = await asyncio.open_connection(*_address(served))
-    writer.write(_handshake("Host: localhost").replace(b"HTTP/1.1", b"HTTP/1.0"))
-    async with asyncio.timeout(WAIT_S):
-        assert b" 426 " in (await reader.read()).partition(b"\r\n")[0]
-    writer.close()
+    async with connected(*_address(served)) as (reader, writer):
+        writer.write(_handshake("Host: localhost").replace(b"HTTP/1.1", b"HTTP/1.0"))
+        async with asyncio.timeout(WAIT_S):
+            assert b" 426 " in (await reader.read()).partition(b"\r\n")[0]
 
 
 async def test_a_page_on_another_name_may_not_open_it(served: Served) -> None:
-    reader, writer = await asyncio.open_connection(*_address(served))
-    writer.write(_handshake("Host: evil.example", "Origin: http://evil.example"))
-    async with asyncio.timeout(WAIT_S):
-        assert b" 421 " in (await reader.read()).partition(b"\r\n")[0]
-    writer.close()
+    async with connected(*_address(served)) as (reader, writer):
+        writer.write(_handshake("Host: evil.example", "Origin: http://evil.example"))
+        async with asyncio.timeout(WAIT_S):
+            assert b" 421 " in (await reader.read()).partition(b"\r\n")[0]
 
 
 async def test_half_of_a_surrogate_pair_ends_the_stream_as_what_is_not_utf8(served: Served) -> None:
@@ -668,38 +665,39 @@ async def test_a_slow_client_gets_the_newest_balances_and_holds_bounded_memory(w
         small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         small.connect(_address(served))
         small.setblocking(False)
-        reader, writer = await asyncio.open_connection(sock=small, limit=1024)
-        await _raw_handshake(reader, writer, served)
-        writer.write(
-            _masked(json.dumps({"op": "subscribe", "id": 1, "accounts": [{"account": "alice"}, {"account": "bob"}]}))
-        )
-        await until(lambda: served.gateway.hub.streams == 1 and len(served.gateway.hub.partitions[0]) == 2)
-        [stream] = served.gateway.hub._streams.values()
-        kernel = stream._transport.get_extra_info("socket")  # type: ignore[attr-defined]
-        kernel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-        moved = paused = 0
-        async with asyncio.timeout(60):
-            while paused < 500:
-                await wallet.transfer("@world", "alice", 1)
-                await wallet.transfer("@world", "bob", 1)
-                moved += 1
-                await asyncio.sleep(0)
-                paused += not stream._writable  # type: ignore[attr-defined]
-                assert stream.session.outbox.waiting <= 2
-        last: dict[int, tuple[int, str]] = {}
-        versions: list[int] = []
-        # From here on it reads: with the tiny window the kernel's probes alone could take seconds.
-        small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-        async with asyncio.timeout(30):
-            while last.get(2, (0, ""))[0] < moved or last.get(1, (0, ""))[0] < moved + 1:
-                frame = await _read_frame(reader)
-                for row in frame.get("items", []):
-                    assert row["v"] > last.get(row["sub"], (-1, ""))[0]
-                    last[row["sub"]] = (row["v"], row["posted"])
-                    versions.append(row["v"])
-        assert last == {1: (moved + 1, str(1000 + moved)), 2: (moved, str(moved))}
-        assert len(versions) < 2 * moved, "unsent balances were replaced by newer ones"
-        writer.close()
+        async with connected(sock=small, limit=1024) as (reader, writer):
+            await _raw_handshake(reader, writer, served)
+            writer.write(
+                _masked(
+                    json.dumps({"op": "subscribe", "id": 1, "accounts": [{"account": "alice"}, {"account": "bob"}]})
+                )
+            )
+            await until(lambda: served.gateway.hub.streams == 1 and len(served.gateway.hub.partitions[0]) == 2)
+            [stream] = served.gateway.hub._streams.values()
+            kernel = stream._transport.get_extra_info("socket")  # type: ignore[attr-defined]
+            kernel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            moved = paused = 0
+            async with asyncio.timeout(60):
+                while paused < 500:
+                    await wallet.transfer("@world", "alice", 1)
+                    await wallet.transfer("@world", "bob", 1)
+                    moved += 1
+                    await asyncio.sleep(0)
+                    paused += not stream._writable  # type: ignore[attr-defined]
+                    assert stream.session.outbox.waiting <= 2
+            last: dict[int, tuple[int, str]] = {}
+            versions: list[int] = []
+            # From here on it reads: with the tiny window the kernel's probes alone could take seconds.
+            small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+            async with asyncio.timeout(30):
+                while last.get(2, (0, ""))[0] < moved or last.get(1, (0, ""))[0] < moved + 1:
+                    frame = await _read_frame(reader)
+                    for row in frame.get("items", []):
+                        assert row["v"] > last.get(row["sub"], (-1, ""))[0]
+                        last[row["sub"]] = (row["v"], row["posted"])
+                        versions.append(row["v"])
+            assert last == {1: (moved + 1, str(1000 + moved)), 2: (moved, str(moved))}
+            assert len(versions) < 2 * moved, "unsent balances were replaced by newer ones"
 
 
 async def test_who_reads_slowly_stays_and_only_who_took_nothing_since_the_last_ping_is_cut_off(
@@ -711,31 +709,30 @@ async def test_who_reads_slowly_stays_and_only_who_took_nothing_since_the_last_p
         small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         small.connect(_address(served))
         small.setblocking(False)
-        reader, writer = await asyncio.open_connection(sock=small, limit=1024)
-        await _raw_handshake(reader, writer, served)
-        writer.write(_masked('{"op":"subscribe","id":1,"accounts":[{"account":"alice"}]}'))
-        await until(lambda: len(served.gateway.hub.partitions[0]) == 1)
-        [session] = served.gateway.hub._streams
-        stream: Any = served.gateway.hub._streams[session]
-        stream._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-        session.outbox.answer(b" " * 400_000)
-        stream.flush()
-        stream._ping()
-        for _ in range(3):
-            assert not stream._writable
-            left = stream._transport.get_write_buffer_size()
-            await reader.readexactly(20_000)
-            await until(lambda: bool(stream._transport.get_write_buffer_size() < left))  # noqa: B023
+        async with connected(sock=small, limit=1024) as (reader, writer):
+            await _raw_handshake(reader, writer, served)
+            writer.write(_masked('{"op":"subscribe","id":1,"accounts":[{"account":"alice"}]}'))
+            await until(lambda: len(served.gateway.hub.partitions[0]) == 1)
+            [session] = served.gateway.hub._streams
+            stream: Any = served.gateway.hub._streams[session]
+            stream._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            session.outbox.answer(b" " * 400_000)
+            stream.flush()
             stream._ping()
-            assert not stream._closing, "it took some"
-        left = -1
-        while left != stream._transport.get_write_buffer_size():  # what is under way to its socket is taken
-            left = stream._transport.get_write_buffer_size()
-            await asyncio.sleep(0.05)
-        stream._ping()
-        stream._ping()
-        assert stream._closing, "it took nothing"
-        writer.close()
+            for _ in range(3):
+                assert not stream._writable
+                left = stream._transport.get_write_buffer_size()
+                await reader.readexactly(20_000)
+                await until(lambda: bool(stream._transport.get_write_buffer_size() < left))  # noqa: B023
+                stream._ping()
+                assert not stream._closing, "it took some"
+            left = -1
+            while left != stream._transport.get_write_buffer_size():  # what is under way to its socket is taken
+                left = stream._transport.get_write_buffer_size()
+                await asyncio.sleep(0.05)
+            stream._ping()
+            stream._ping()
+            assert stream._closing, "it took nothing"
 
 
 async def test_who_reads_steadily_stays_though_what_the_system_holds_for_him_takes_longer_than_a_pong_may(
@@ -750,33 +747,33 @@ async def test_who_reads_steadily_stays_though_what_the_system_holds_for_him_tak
         small.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         small.connect(_address(served))
         small.setblocking(False)
-        reader, writer = await asyncio.open_connection(sock=small, limit=1024)
-        await _raw_handshake(reader, writer, served)
-        [session] = served.gateway.hub._streams
-        stream: Any = served.gateway.hub._streams[session]
-        for _ in range(100):  # as a busy feed does, whenever the transport takes something
-            session.outbox.answer(b" " * 20_000)
-            stream.flush()
-            await asyncio.sleep(0)
-        held = stream._written_bytes - stream._transport.get_write_buffer_size()
-        assert held < 1_000_000, "newer balances replace what waits here, not what the system holds"
-        began_s, taken = asyncio.get_running_loop().time(), 0
-        while asyncio.get_running_loop().time() < began_s + 1.5:
-            taken += len(await reader.read(1024))
-            await asyncio.sleep(0.005)
-            assert not stream._closing, f"he has taken {taken} bytes all the time"
-        writer.transport.abort()
+        async with connected(sock=small, limit=1024) as (reader, writer):
+            await _raw_handshake(reader, writer, served)
+            [session] = served.gateway.hub._streams
+            stream: Any = served.gateway.hub._streams[session]
+            for _ in range(100):  # as a busy feed does, whenever the transport takes something
+                session.outbox.answer(b" " * 20_000)
+                stream.flush()
+                await asyncio.sleep(0)
+            held = stream._written_bytes - stream._transport.get_write_buffer_size()
+            assert held < 1_000_000, "newer balances replace what waits here, not what the system holds"
+            began_s, taken = asyncio.get_running_loop().time(), 0
+            while asyncio.get_running_loop().time() < began_s + 1.5:
+                taken += len(await reader.read(1024))
+                await asyncio.sleep(0.005)
+                assert not stream._closing, f"he has taken {taken} bytes all the time"
 
 
 async def test_a_client_that_answers_no_ping_is_let_go(wallet: WalletStub) -> None:
-    async with serving(wallet, wallet.feed, stream_ping_ms=30, stream_pong_ms=30, stream_close_ms=30) as served:
-        reader, writer = await asyncio.open_connection(*_address(served))
+    async with (
+        serving(wallet, wallet.feed, stream_ping_ms=30, stream_pong_ms=30, stream_close_ms=30) as served,
+        connected(*_address(served)) as (reader, writer),
+    ):
         await _raw_handshake(reader, writer, served)
         async with asyncio.timeout(WAIT_S):
             rest = await reader.read()
         assert rest.startswith(b"\x89\x00"), "a ping first"
         assert int(CloseCode.PONG_MISSED).to_bytes(2, "big") in rest
-        writer.close()
 
 
 async def test_a_client_that_answers_pings_stays(wallet: WalletStub) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -18,6 +17,7 @@ from gateway.proxy.over_http import OverHttp
 from gateway.proxy.reverse_proxy import ReverseProxy, route
 from gateway.proxy.upstream import InProcess, UpstreamUnavailable
 from gateway.proxy.written import Written
+from tests.listening import listening
 
 ARROW = b"application/vnd.apache.arrow.stream"
 
@@ -96,19 +96,12 @@ async def test_a_body_that_is_cut_is_not_told_as_a_side_that_is_away(bytes_max: 
     """Its client went away in the middle, or sent more than may be."""
 
     async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError):
+        try:
             await reader.read()
-        writer.close()
-        with suppress(ConnectionError):
-            await writer.wait_closed()
-        gone.set()
+        finally:
+            gone.set()
 
     gone = asyncio.Event()
-    server = await asyncio.start_server(swallow, "127.0.0.1", 0)
-    write_side = OverHttp(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", 1_000, 1_000)
-    proxy = ReverseProxy(
-        write_side, InProcess(_nobody, 1_000), Metrics(CollectorRegistry()), bytes_max, Written(lambda: 1)
-    )
     messages: list[Message] = [
         {"type": "http.disconnect"},
         {"type": "http.request", "body": b"0123456789", "more_body": True},
@@ -125,13 +118,17 @@ async def test_a_body_that_is_cut_is_not_told_as_a_side_that_is_away(bytes_max: 
     headers = [(b"transfer-encoding", b"chunked"), (b"content-type", b"application/json")]
     path = "/v1/transfers"
     scope = {"type": "http", "method": "POST", "path": path, "raw_path": path.encode(), "query_string": b""}
-    with structlog.testing.capture_logs() as told:
-        await proxy(scope | {"headers": headers}, receive, send)
-    assert told == []
-    assert sent[0]["status"] == (413 if bytes_max == 5 else 502)
-    await write_side.close()
-    await asyncio.wait_for(gone.wait(), 20.0)
-    server.close()
+    async with listening(swallow) as port:
+        write_side = OverHttp(f"http://127.0.0.1:{port}", 1_000, 1_000)
+        proxy = ReverseProxy(
+            write_side, InProcess(_nobody, 1_000), Metrics(CollectorRegistry()), bytes_max, Written(lambda: 1)
+        )
+        with structlog.testing.capture_logs() as told:
+            await proxy(scope | {"headers": headers}, receive, send)
+        assert told == []
+        assert sent[0]["status"] == (413 if bytes_max == 5 else 502)
+        await write_side.close()
+        await asyncio.wait_for(gone.wait(), 20.0)
 
 
 @pytest.mark.parametrize(("method", "may_be_made"), [("GET", False), ("POST", True)])

@@ -55,6 +55,7 @@ from write_side.ledger.rules.holds import (
     void,
 )
 from write_side.ledger.rules.numbers import NOT_TOLD, ZERO
+from write_side.ledger.rules.ran_before import end_before
 
 _LINK: Final = np.int64(LINK)
 _KIND_MASK: Final = 255
@@ -171,7 +172,9 @@ def _end(book, ids, outcome, process, code):  # type: ignore[no-untyped-def]
         reversal = find_pending(table, rows[process, SUBJECT_A], rows[process, SUBJECT_B], PendingKinds.REVERSAL)
         if reversal >= 0:  # else the original's id is no longer remembered
             end_pending(book, outcome, reversal, ZERO)
-    end_id(ids.table, np.uint64(a), np.uint64(b), (times.sequence << ROW_BITS) | outcome, code == Codes.DONE)
+    place = (times.sequence << ROW_BITS) | outcome
+    end_id(ids.table, np.uint64(a), np.uint64(b), place, code == Codes.DONE)
+    end_before(ids.before, np.uint64(a), np.uint64(b), place, code == Codes.DONE)
     end_pending(book, outcome, find_pending(table, a, b, PendingKinds.PROCESS), times.low)
 
 

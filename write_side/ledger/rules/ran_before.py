@@ -46,6 +46,16 @@ def first_outcome(before, i):  # type: ignore[no-untyped-def]
     return np.int64(at >> np.uint64(ROW_BITS)), np.int64(at & np.uint64((1 << ROW_BITS) - 1)), place != at
 
 
+@njit_inner
+def end_before(before, a, b, place, done):  # type: ignore[no-untyped-def]
+    """As `ids.end_id`, of what was looked up before the block: a transfer under way is over, and who repeats it behind that is
+    told its last outcome."""
+    rows = before.rows
+    for k in range(len(rows)):
+        if rows[k, ID_A] == a and rows[k, ID_B] == b:
+            rows[k, PLACE] = np.uint64(place) if done else np.uint64(place) | REFUSED_BIT
+
+
 @njit(cache=True, nogil=True)
 def _rows_of(ids, settled, words, rows, known):  # type: ignore[no-untyped-def]
     behind = np.int64(0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 import aiohttp
@@ -23,6 +24,7 @@ from gateway.proxy.written import Written
 from gateway.settings import GatewaySettings
 from gateway.wiring import build_gateway
 from read_side.feed.feed_memory import MemoryFeed
+from tests.listening import Listener, accepting
 from tests.unit.read_side.asgi_client import ask
 
 OPEN_S = 1.0
@@ -49,44 +51,30 @@ class Stand:
         self.side = OverHttp("http://127.0.0.1:1", 1_000, 1_000, self.circuit)
         self.proxy = ReverseProxy(self.side, self.side, metrics, 1_000_000, Written(lambda: 1))
         self.heard: list[bytes] = []
-        self.over = asyncio.Event()
-        self._serving: set[asyncio.Task[Any]] = set()
-        self._server: asyncio.Server | None = None
+        self._servers = AsyncExitStack()
+        self._listener: Listener | None = None
 
     async def stands(self, answer: Answer, port: int = 0) -> int:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            serving = asyncio.current_task()
-            assert serving is not None
-            self._serving.add(serving)
-            try:
-                while True:
-                    head = await reader.readuntil(b"\r\n\r\n")
-                    length = next(
-                        (int(line[15:]) for line in head.split(b"\r\n") if line[:15] == b"Content-Length:"), 0
-                    )
-                    await reader.readexactly(length)
-                    self.heard.append(head.partition(b"\r\n")[0])
-                    await answer(head, writer)
-            except (asyncio.IncompleteReadError, ConnectionError):
-                pass
-            finally:
-                writer.close()
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = next((int(line[15:]) for line in head.split(b"\r\n") if line[:15] == b"Content-Length:"), 0)
+                await reader.readexactly(length)
+                self.heard.append(head.partition(b"\r\n")[0])
+                await answer(head, writer)
 
-        self._server = await asyncio.start_server(serve, "127.0.0.1", port)
-        found: int = self._server.sockets[0].getsockname()[1]
-        self.side._base = f"http://127.0.0.1:{found}"
-        return found
+        self._listener = await self._servers.enter_async_context(accepting(serve, port))
+        self.side._base = f"http://127.0.0.1:{self._listener.port}"
+        return self._listener.port
 
     def goes_away(self) -> None:
-        """Nobody is connected any more, and nobody can be."""
-        if self._server is not None:
-            self._server.close()
+        """Nobody can be connected any more."""
+        if self._listener is not None:
+            self._listener.close()
 
     async def end(self) -> None:
-        self.over.set()
-        self.goes_away()
         await self.side.close()
-        await asyncio.gather(*self._serving, return_exceptions=True)
+        await self._servers.aclose()
 
     def gauge(self, name: str) -> float | None:
         return self.registry.get_sample_value(f"fanfold_gateway_{name}", {"side": "write_side"})
@@ -322,7 +310,7 @@ async def test_a_body_that_comes_drop_by_drop_has_an_end_and_is_no_fault_of_the_
     stand.side._total_s = 0.3
 
     async def waits_for_the_end_of_it(_: bytes, __: asyncio.StreamWriter) -> None:
-        await stand.over.wait()
+        await asyncio.Future()
 
     await stand.stands(waits_for_the_end_of_it)
 
@@ -383,7 +371,7 @@ async def test_a_write_that_is_not_answered_is_told_what_is_known_of_it_and_by_w
     stand: Stand, answer: Answer | str, status: int, code: str, may_be_made: bool
 ) -> None:
     async def silent(_: bytes, __: asyncio.StreamWriter) -> None:
-        await stand.over.wait()
+        await asyncio.Future()
 
     await stand.stands(silent if isinstance(answer, str) else answer)
     stand.side._timeout = aiohttp.ClientTimeout(total=None, sock_read=0.2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -265,6 +266,33 @@ async def test_a_partition_that_was_taken_over_is_taken_back_when_nobody_writes_
         await kept.until_posted(0, "11")
         assert kept.keepers[0].gave_up is None
         assert (await kept.get("/v1/transfers")).status == 200
+
+
+async def test_a_fold_under_way_is_over_before_its_partition_is_let_go(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who takes it up again goes on with the same fold: a thread left behind would move it past rows that nobody writes."""
+    projector = kept.projectors[0]
+    await projector.start()
+    begun, may_fold, fold = threading.Event(), threading.Event(), projector.fold.take
+
+    def folded_late(*given: Any) -> Any:
+        begun.set()
+        assert may_fold.wait(LIMIT_S)
+        return fold(*given)
+
+    monkeypatch.setattr(projector.fold, "take", folded_late)
+    running = asyncio.ensure_future(projector.run())
+    await kept.writers[0].append(moved("@world", NAMES[0], 1))
+    assert await asyncio.to_thread(begun.wait, LIMIT_S)
+    running.cancel()
+    await asyncio.sleep(0)
+    may_fold.set()
+    await asyncio.gather(running, return_exceptions=True)
+    assert projector.folded.sequence == 1
+    monkeypatch.undo()
+    await projector.start()
+    assert await kept.posted(0) == "11"
 
 
 async def test_who_took_a_partition_over_keeps_it_while_it_writes_or_has_nothing_to_write(kept: Kept) -> None:
