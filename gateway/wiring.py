@@ -8,14 +8,16 @@ import random
 import secrets
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
-import msgspec
 import structlog
 from prometheus_client import CollectorRegistry
+from pydantic import ValidationError
 
+from fanfold.api.answers.process import ReadSideReadiness
 from fanfold.api.retry import Waits, retry
 from fanfold.api.route_names import RouteNames
+from fanfold.api.values import adapter
 from gateway.arrivals.access_log import AccessLog
 from gateway.arrivals.arrival import Arrivals
 from gateway.arrivals.forwarded import TrustedProxies
@@ -275,7 +277,8 @@ class Gateway:
 
         async def ask() -> int:
             _, body = await self._sides["read_side"].ask("GET", "/readyz")
-            return msgspec.json.decode(body, type=_Ready).partitions_of_log
+            ready: ReadSideReadiness = adapter(ReadSideReadiness).validate_json(body)
+            return ready.partitions_of_log
 
         def tell(failure: Exception) -> None:
             nonlocal told
@@ -283,7 +286,7 @@ class Gateway:
                 _log.warning("partitions_unknown", reason=type(failure).__name__)
             told = type(failure)
 
-        return await retry(ask, (UpstreamUnavailable, msgspec.DecodeError), WAITS, asyncio.sleep, tell)
+        return await retry(ask, (UpstreamUnavailable, ValidationError), WAITS, asyncio.sleep, tell)
 
 
 def _stream_terms(settings: GatewaySettings) -> StreamTerms:
@@ -402,12 +405,6 @@ def _traced_commands(commands: App, tracer: Tracer, pushes: PushSpans) -> App:
     from gateway.arrivals.traced import ask_as
 
     return ServerSpans(commands, tracer, "stream: ", pushes.answered, begun=ask_as)
-
-
-class _Ready(msgspec.Struct):
-    """What is used of a read side's `/readyz`."""
-
-    partitions_of_log: Annotated[int, msgspec.Meta(ge=1)]
 
 
 def build_gateway(

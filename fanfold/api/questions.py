@@ -10,9 +10,11 @@ from pydantic.annotated_handlers import GetCoreSchemaHandler, GetJsonSchemaHandl
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from fanfold.api import grammar
-from fanfold.api.answers import OPEN_PHASES
-from fanfold.api.frames import RATE_HZ_MAX
-from fanfold.api.words import ACCOUNT_SAYS, AccountId, Asset, Optionally, Owner, Reference, Says, TransferId
+from fanfold.api.answers.members import OPEN_PHASES
+from fanfold.api.frames.asked import RATE_HZ_MAX
+from fanfold.api.words.beside import Reference
+from fanfold.api.words.names import ACCOUNT_SAYS, AccountId, Asset, Owner, TransferId
+from fanfold.api.words.rules import Optionally, Says
 
 WAIT_MS_DEFAULT: Final = 2_000
 WAIT_MS_MAX: Final = 10_000

@@ -12,15 +12,16 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from fanfold.api.close_codes import CloseCode
-from fanfold.api.frames import Auth, Ping, Subscribe, Unsubscribe, WantedTopic
+from fanfold.api.frames.acks import AckedTopic
+from fanfold.api.frames.asked import Auth, Ping, Subscribe, Unsubscribe, WantedTopic
 from fanfold.api.requests import BATCH_LINES_MAX
 from gateway.identity.grants import Principal, Right
 from gateway.protocol.messages import (
-    AcknowledgedTopic,
     Message,
     NotUnicode,
     StreamError,
     ack_frame,
+    acked_topic,
     decode,
     error_frame,
     pong_frame,
@@ -236,11 +237,11 @@ class Session(ClientPrefixes):
             each.asked_alone += 1
         return Watch(message.id, named, message.accounts, message.transfers, pace)
 
-    def _watch(self, wanted: WantedTopic) -> AcknowledgedTopic:
+    def _watch(self, wanted: WantedTopic) -> AckedTopic:
         """A second subscribe to a topic takes the place of the first."""
         self._forget([wanted.topic])
         if self.principal is not None and not self.principal.is_of_the_system:  # its rows may be of anybody
-            return AcknowledgedTopic(wanted.topic, None, "topic_not_found")
+            return acked_topic(wanted.topic, None, "topic_not_found")
         subscription = TopicSubscription(self, self._board, wanted)
         told = self._board.watch(subscription)
         if told.code != "topic_not_found":

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from fanfold.api.frames import NUMBER_MAX
+from fanfold.api.frames.members import NUMBER_MAX
 from fanfold.api.grammar import UUID
 from fanfold.api.requests import BATCH_BYTES_MAX, BATCH_LINES_MAX
 from fanfold.doors.shared_room import SharedRoom

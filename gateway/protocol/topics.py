@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from fanfold.api.frames import WantedTopic
-from gateway.protocol.messages import AcknowledgedTopic, topic_frame
+from fanfold.api.frames.acks import AckedTopic
+from fanfold.api.frames.asked import WantedTopic
+from gateway.protocol.messages import acked_topic, topic_frame
 from gateway.protocol.subscription import Watcher
 from read_side.contract.topics import NO_ANSWER, TopicAnswer
 
@@ -66,16 +67,16 @@ class TopicBoard:
         for subscription in self._watched.get(answer.topic, ()):
             self._put(subscription, answer)
 
-    def watch(self, subscription: TopicSubscription) -> AcknowledgedTopic:
+    def watch(self, subscription: TopicSubscription) -> AckedTopic:
         """From now on. What is to be acknowledged; without such a topic nothing is watched."""
         newest = self._newest.get(subscription.topic)
         if newest is None:
-            return AcknowledgedTopic(subscription.topic, None, "topic_not_found")
+            return acked_topic(subscription.topic, None, "topic_not_found")
         self._watched.setdefault(subscription.topic, {})[subscription] = None
         self._put(subscription, newest.answer)
         if newest.answer.number == NO_ANSWER:
-            return AcknowledgedTopic(subscription.topic, None, "topic_unavailable")
-        return AcknowledgedTopic(subscription.topic, newest.answer.number, None, newest.answer.history)
+            return acked_topic(subscription.topic, None, "topic_unavailable")
+        return acked_topic(subscription.topic, newest.answer.number, None, newest.answer.history)
 
     def forget(self, subscription: TopicSubscription) -> None:
         watched = self._watched.get(subscription.topic, {})

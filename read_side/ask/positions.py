@@ -31,7 +31,7 @@ class Positions:
         self._under_way = under_way or UnderWay()
 
     async def document(self) -> dict[str, Any]:
-        """The answer of `/v1/positions` (`fanfold/api/answers.py`)."""
+        """The answer of `/v1/positions` (`fanfold/api/answers/positions.py`)."""
         here = [each for each in self._projectors if not each.elsewhere]
         await look_ahead(here)
         numbers = {each.partition for each in here}

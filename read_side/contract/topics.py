@@ -17,7 +17,7 @@ NO_ANSWER: Final = 0
 @dataclass(frozen=True, slots=True)
 class TopicAnswer:
     """number: one more for each other answer, within a history: one making of the rows. positions: what is in it, as
-    `0:17,1:4`. rows: a JSON array of at most `fanfold.api.frames.TOPIC_BYTES_MAX`; None with a code that says why not."""
+    `0:17,1:4`. rows: a JSON array of at most `fanfold.api.frames.pushed.TOPIC_BYTES_MAX`; None with a code that says why not."""
 
     topic: str
     history: str

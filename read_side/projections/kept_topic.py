@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from fanfold.api.frames import TOPIC_BYTES_MAX
+from fanfold.api.frames.pushed import TOPIC_BYTES_MAX
 from fanfold.api.retry import retry
 from read_side.contract.topics import TopicAnswer, TopicFeed, without_answer
 from read_side.projections.kept_rows import Answer

@@ -17,13 +17,12 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeError
 
 from write_side.contract.block.limits import RECORD_BYTES_MAX
-from write_side.contract.log.bounded_kafka import answered_within, stop_consumer, stop_producer
+from write_side.contract.log.bounded_kafka import REQUEST_WAIT_MS, answered_within, stop_consumer, stop_producer
 from write_side.contract.log.brokers_kafka import TopicBrokers
 from write_side.contract.log.delete_records_kafka import delete_records
 from write_side.contract.log.log import START, LogFailed, NotThere, Record, Trimmed, Unit
 from write_side.contract.log.lookups_kafka import (
     READ_WAIT_MS,
-    REQUEST_WAIT_MS,
     KafkaLookups,
     ends,
     started_consumer,

@@ -13,10 +13,8 @@ from typing import Any, Final, TypeVar
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, KafkaError
 
-from write_side.contract.log.bounded_kafka import answered_within, stop_consumer
+from write_side.contract.log.bounded_kafka import REQUEST_WAIT_MS, answered_within, stop_consumer
 
-REQUEST_WAIT_MS: Final = 20_000
-"""A broker that does not answer one request within this is asked again, over a new connection."""
 READ_WAIT_MS: Final = 60_000
 """`read` knows that there is more: when none comes for this long it fails rather than hangs."""
 
