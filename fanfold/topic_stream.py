@@ -53,6 +53,10 @@ async def _updates(
                     )
                 yield ConnectionState(True, "connected" if "code" not in row else "connected, no answer yet")
             case "topic":
+                if message.get("code") == "topic_not_found":
+                    raise StreamEnded(
+                        f"There is no topic {topic} any more: FANFOLD_TOPICS of the service has not named it."
+                    )
                 rows = message["rows"]
                 yield TopicAnswer(
                     topic,

@@ -12,7 +12,7 @@ from fanfold.api import questions, request_parts, requests
 from fanfold.api.answers.accounts import Accounts, AccountState, Balances, OpenedAccount
 from fanfold.api.answers.commands import Done, Pending
 from fanfold.api.answers.holds import OpenHolds
-from fanfold.api.answers.outcomes import Outcome, OutcomeAndParties, Referred
+from fanfold.api.answers.outcomes import Outcome, OutcomeAndParties, PartiesOfMany, Referred
 from fanfold.api.answers.positions import PositionsNow
 from fanfold.api.answers.statement import Entries
 from fanfold.api.answers.system import System
@@ -386,10 +386,23 @@ PARTIES: Final = Route(
     refused=("transfer_not_found", "id_ambiguous", *_LATE),
     public=False,
 )
+MANY_PARTIES: Final = Route(
+    "POST",
+    "/internal/parties",
+    "read",
+    "get_parties_of_many",
+    "The accounts that each of many transfers and holds was about, for gateways; null for an id that nothing has",
+    {200: Answered(PartiesOfMany, "In the order asked for.")},
+    "Unless it is asked `at_once` all that is in the log is looked at first, once for all ids that are not found before.",
+    (questions.ManyParties,),
+    refused=_LATE,
+    public=False,
+)
 
 ROUTES: Final = (
     OPEN_ACCOUNT, CHANGE_ACCOUNT, TRANSFER, REVERSE, HOLD, CAPTURE, VOID, BATCH, ENTRIES, HOLDS, ACCOUNT, ACCOUNTS,
     OUTCOME, UNDER_WAY, REFERRED, SYSTEM, POSITIONS, BALANCES, PARTIES,
+    MANY_PARTIES,
 )  # fmt: skip
 """An address that another one is the beginning of stands before it: whatever is no segment of its own belongs to the name.
 

@@ -50,6 +50,10 @@ BLOCKS_KEPT: Final = 16
 """Decoded blocks: whoever asks for an outcome mostly asks for a recent one. Some MB at most in all."""
 
 
+class NotKnown(Exception):
+    """Nothing has this id as far as is folded: whether anything has was not looked at."""
+
+
 class Transfers:
     """Transfers and holds of the partitions that this process projects. now_us: the wall clock, UTC microseconds."""
 
@@ -77,13 +81,35 @@ class Transfers:
             answer = await self._finished(partition, place, transfer_id)
         return await self._told(answer, partition, transfer_id)
 
-    async def where(self, transfer_id: bytes, wanted: Wanted = NOTHING_WANTED) -> tuple[int, Place | OpenTransfer]:
-        """The home of the transfer, and the place of what became of it, or how it stands there. Raises as `outcome` does."""
+    async def wait_for(self, ids: Sequence[bytes], wanted: Wanted = NOTHING_WANTED) -> None:
+        """What `where` would wait for of each of these, once. Raises NotReached, Unanswerable, Malformed."""
+        await self._reach(wanted)
+        places = [self._find(each) for each in ids]
+        await self._reach_written(wanted, {partition for each in places for partition in each})
+        if not all(places):
+            await self._caught_up()
+
+    async def where_known(self, transfer_id: bytes) -> tuple[int, Place | OpenTransfer]:
+        """As `where`, of what is known by now. Raises NotKnown, Ambiguous."""
+        places = self._find(transfer_id)
+        if len(places) > 1:
+            raise Ambiguous
+        alone = len(self._projectors) == 1
+        if not places or not (alone or self._forgotten_before_us(transfer_id) is None):
+            raise NotKnown  # one partition may have forgotten what another one remembers
+        [found] = places.items()
+        return found
+
+    async def where(
+        self, transfer_id: bytes, wanted: Wanted = NOTHING_WANTED, *, waited: bool = False
+    ) -> tuple[int, Place | OpenTransfer]:
+        """The home of the transfer, and the place of what became of it, or how it stands there. waited: by `wait_for`. Raises as
+        `outcome` does."""
         await self._reach(wanted)
         places = self._find(transfer_id)
         if await self._reach_written(wanted, places):
             places = self._find(transfer_id)
-        if not places:
+        if not places and not waited:
             await self._caught_up()
             places = self._find(transfer_id)
         if len(places) == 1 < len(self._projectors) and self._forgotten_before_us(transfer_id) is not None:

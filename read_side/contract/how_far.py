@@ -40,7 +40,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from fanfold.api.malformed import Malformed
-from fanfold.api.questions import ManyBalances, Waiting
+from fanfold.api.questions import ManyBalances, ManyParties, Waiting
 from write_side.contract.log.log import Unit
 from write_side.contract.words.position import parse_positions
 
@@ -114,7 +114,9 @@ NOTHING_WANTED: Final = Wanted({}, None, 0.0, NOWHERE_WRITTEN, {})
 
 
 def wanted(
-    asked: Waiting | ManyBalances, version: int | None = None, written: Mapping[int, int] = NOWHERE_WRITTEN
+    asked: Waiting | ManyBalances | ManyParties,
+    version: int | None = None,
+    written: Mapping[int, int] = NOWHERE_WRITTEN,
 ) -> Wanted:
     """Who wants nothing waits for nothing. Raises Malformed."""
     positions = {} if asked.min_position is None else parse_positions(asked.min_position)

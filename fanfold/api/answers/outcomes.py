@@ -193,3 +193,12 @@ class OutcomeAndParties:
             "parties": [{"account": "@world", "gives": True}, {"account": "alice", "gives": False}],
         }
     )
+
+
+@dataclass(frozen=True)
+class PartiesOfMany:
+    """Of many commands all accounts that each was about, in the order asked for; null of an id that nothing has, or two have."""
+
+    parties: Annotated[tuple[tuple[TransferParty, ...] | None, ...], says("One for each asked for, in that order.")]
+
+    __pydantic_config__ = shown({"parties": [[{"account": "alice", "gives": False}], None]})

@@ -89,8 +89,11 @@ class TopicFrame:
         ),
     ]
     code: Annotated[
-        Optionally[Literal["topic_too_large"]],
-        Field(description=f"Why the rows are not told: they have more than {TOPIC_BYTES_MAX} bytes of JSON."),
+        Optionally[Literal["topic_too_large", "topic_not_found"]],
+        Field(
+            description=f"Why the rows are not told: they have more than {TOPIC_BYTES_MAX} bytes of JSON; or there is no such "
+            "topic any more, and it is told again if it comes back."
+        ),
     ] = None
     op: Annotated[Literal["topic"], OP] = "topic"
 

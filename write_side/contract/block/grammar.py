@@ -200,9 +200,10 @@ def _rows_fault(block: Block) -> str | None:
     ):
         if len(section[column]) and not rows_rise(section[column], size, step):
             return f"the rows of a section do not rise or name no {column}"
-    if np.any(block.flags["flags"] & ~FLAGS_MASK) or np.any(block.flags["flags"] < 0):
+    flags, legs_of, pending_of = block.flags["flags"], block.pending["legs"], block.pending_legs["pending"]
+    if len(flags) and (np.any(flags & ~FLAGS_MASK) or np.any(flags < 0)):
         return "flags take more than 32 bits"
-    if not are_pending_legs(block.pending["legs"], block.pending_legs["pending"]):
+    if (len(legs_of) or len(pending_of)) and not are_pending_legs(legs_of, pending_of):
         return "the pending legs are not those of its pending rows"
     return None
 
@@ -210,6 +211,8 @@ def _rows_fault(block: Block) -> str | None:
 def _terms_fault(opened: dict[str, Any]) -> str | None:
     """What is wrong with the terms of accounts being opened, or None."""
     floors: npt.NDArray[np.int64] = opened["floor"]
+    if not len(floors):
+        return None
     if not np.all((floors == NO_FLOOR) | ((floors >= -LIMIT) & (floors <= LIMIT))):
         return "a floor passes 10^18"
     if np.any(opened["flags"] & ~FLAGS_MASK):

@@ -21,6 +21,7 @@ import re
 import threading
 import time
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -54,6 +55,7 @@ def partition_folder(data: Path, partition: int) -> Path:
     return log_folder(data) / f"p{partition:05d}"
 
 
+@lru_cache(maxsize=1_024)  # the last one's is asked for with every block that is read back
 def segment_path(folder: Path, first_offset: int) -> Path:
     return folder / f"{first_offset:020d}{SUFFIX}"
 

@@ -22,7 +22,7 @@ from fanfold.api.routes import ROUTES
 from gateway.protocol import lifetime, messages
 from gateway.protocol.submits import Commands, answers_frame
 from gateway.proxy.reverse_proxy import Refused, route
-from read_side.contract.topics import TopicAnswer
+from read_side.contract.topics import TopicAnswer, no_such_topic
 from write_side.contract.state.pending_columns import Action, Phase
 from write_side.contract.state.phase_plan import OPEN_PHASES
 from write_side.contract.words.codes import flag_words
@@ -153,6 +153,7 @@ ITEM = messages.item(4, "USD/2", "900", "0", "900", "2026-01-01T00:00:00.000000Z
         ("Ack", messages.topic_ack_frame(1, [messages.acked_topic("nothing", None, "topic_not_found")])),
         ("TopicFrame", messages.topic_frame(TopicAnswer("leaders", "4f0c9d1e2b3a5867", 4, "0:7,1:2", ROWS))),
         ("TopicFrame", messages.topic_frame(TopicAnswer("leaders", "h", 5, "", None, "topic_too_large"))),
+        ("TopicFrame", messages.topic_frame(no_such_topic("leaders"))),
         ("TransferFrame", messages.transfer_frame(1, bytes(range(16)), "crediting")),
         ("AnswersFrame", answers_frame(1, [b'{"status":201,"id":"%b"}' % ID.encode(), b'{"status":400}'])),
         ("ErrorFrame", messages.error_frame(messages.StreamError(1, "outcome_unknown", "It may be done.", [ID]))),
