@@ -21,6 +21,7 @@ from gateway.settings import GatewaySettings
 from gateway.wiring import build_gateway
 from read_side.settings import ReadSettings
 from read_side.wiring import (
+    Besides,
     ReadSide,
     TrimWishes,
     Wishes,
@@ -70,9 +71,8 @@ async def run(
             stack.push_async_callback(topic_feed.close)
         topics = kept_topics(read_settings, write_settings.data_folder, topic_feed)
         webhooks = read_settings.webhooks_file(write_settings.data_folder)
-        read_side = ReadSide(
-            read_settings, log, view, feed, registry, snapshots, archive=archive, topics=topics, webhooks=webhooks
-        )
+        besides = Besides(snapshots, archive=archive, topics=topics, webhooks=webhooks)
+        read_side = ReadSide(read_settings, log, view, feed, registry, besides)
         gateway = build_gateway(
             gateway_settings,
             write_side.door,

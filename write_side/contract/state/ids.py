@@ -31,11 +31,11 @@ from write_side.contract.state.hash_index import (
     TAG,
     Growing,
     find_row,
+    first_slot,
     following,
     grown,
     hash_words,
-    home,
-    prefetch_home,
+    prefetch_first_slot,
     take_out,
 )
 from write_side.contract.state.id_parts import (
@@ -246,7 +246,7 @@ def _forget(ids, swept, used, before_us, digest, forgotten):  # type: ignore[no-
 def _slot_of(slots, secret, a, b, row):  # type: ignore[no-untyped-def]
     """The slot of the word that points to this row."""
     size = np.uint64(slots.size)
-    slot = home(hash_words(a, b, secret) & TAG, size)
+    slot = first_slot(hash_words(a, b, secret) & TAG, size)
     while np.int64(slots[slot] & INDEX) - 1 != row:
         slot = following(slot, size)
     return slot
@@ -269,7 +269,7 @@ def _sweep(ids, swept, used, rows_max):  # type: ignore[no-untyped-def]
         for row in range(swept[0], last):
             if row + AHEAD < last:
                 a, b = rows[row + AHEAD, ID_A], rows[row + AHEAD, ID_B]
-                prefetch_home(slots, a, b, secret)
+                prefetch_first_slot(slots, a, b, secret)
             a, b = rows[row, ID_A], rows[row, ID_B]
             slot = _slot_of(slots, secret, a, b, row)
             if rows[row, TIME_US] < kept_from_us[0 if has_time(a, b) else 1]:
@@ -293,7 +293,7 @@ def _note_seen(table, ids, found):  # type: ignore[no-untyped-def]
     for i in range(len(ids)):
         a, b = ids[i, 0], ids[i, 1]
         tag = hash_words(a, b, secret) & TAG
-        slot = home(tag, size)
+        slot = first_slot(tag, size)
         for _ in range(slots.size):
             word = slots[slot]
             if word == 0:
@@ -313,9 +313,9 @@ def _index_ids(ids, count, digest):  # type: ignore[no-untyped-def]
     size = np.uint64(slots.size)
     for row in range(count):
         if row + AHEAD < count:
-            prefetch_home(slots, rows[row + AHEAD, ID_A], rows[row + AHEAD, ID_B], secret)
+            prefetch_first_slot(slots, rows[row + AHEAD, ID_A], rows[row + AHEAD, ID_B], secret)
         tag = hash_words(rows[row, ID_A], rows[row, ID_B], secret) & TAG
-        slot = home(tag, size)
+        slot = first_slot(tag, size)
         while slots[slot] != 0:
             slot = following(slot, size)
         slots[slot] = tag | np.uint64(row + 1)

@@ -134,3 +134,6 @@ RECORD_END_SEQUENCE: Final = 5
 RECORD_END_AT_US: Final = 6
 RECORD_PARTITION: Final = 7
 """A step as its home remembers it, in the pool behind the legs: codes are kept + 1, 0 for not yet; no part of the digest."""
+RECORD_TRY: Final = (RECORD_TRY_CODE, RECORD_TRY_SEQUENCE, RECORD_TRY_AT_US)
+RECORD_END: Final = (RECORD_END_CODE, RECORD_END_SEQUENCE, RECORD_END_AT_US)
+"""What is told of a step's try, and of its confirm or cancel."""

@@ -22,7 +22,7 @@ import pyarrow as pa
 from write_side.contract.block.block import HASH_BYTES
 from write_side.contract.block.chain import Skip
 from write_side.contract.log.block_offsets import BlockOffsets
-from write_side.contract.state.account_rows import ASSET_SHIFT, FLAGS_AND_ASSET
+from write_side.contract.state.account_rows import ASSET_SHIFT, FLAGS_AND_ASSET, KEY_A, ROW_KEY
 from write_side.contract.state.block_hashes import BlockHashes
 from write_side.contract.state.fold_run import Prints
 from write_side.contract.state.ids import WIDTH as ID_WIDTH
@@ -318,7 +318,7 @@ def _check_keys(
     row_keys = np.empty(len(rows), np.uint64)
     hashes = np.array(owner_hashes, np.uint64)[owner_of]
     identity_keys(keys[0], keys[1], state.asset_hashes[asset_of], hashes, row_keys)
-    if not np.array_equal(rows[:, :3].view(np.uint64), np.stack((*keys, row_keys), axis=1)):
+    if not np.array_equal(rows[:, KEY_A : ROW_KEY + 1].view(np.uint64), np.stack((*keys, row_keys), axis=1)):
         raise ValueError("the names of accounts and their keys")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from fanfold.api.frames import TOPIC_BYTES_MAX
+from fanfold.api.frames.pushed import TOPIC_BYTES_MAX
 from read_side.contract.topics import TopicAnswer, without_answer
 from read_side.feed.topic_feed_memory import MemoryTopicFeed
 from read_side.projections.kept_topic import KeptTopic
