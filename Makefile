@@ -75,7 +75,7 @@ simulate: install-dev
 	@.venv/bin/python -m tests.simulation $(SEEDS) $(FROM)
 
 AWAY ?= 5,70,300
-outages: install-dev install-servers
+outages: install-dev install-servers compiled
 	@.venv/bin/python -m tests.outages --seconds $(AWAY) $(ARGS)
 
 pictures: install-dev
