@@ -19,7 +19,7 @@ from deploy.tracing import read_door, tracing
 from gateway.settings import GatewaySettings
 from gateway.wiring import build_gateway
 from read_side.settings import ReadSettings
-from read_side.wiring import ReadSide, kept_topics, open_feed, open_kept_once, open_topic_feed, open_view
+from read_side.wiring import Besides, ReadSide, kept_topics, open_feed, open_kept_once, open_topic_feed, open_view
 from write_side.contract.log.log import Log
 from write_side.settings import WriteSettings
 from write_side.wiring import WriteSide, open_log, open_queue, open_snapshots, snapshot_limits
@@ -66,7 +66,7 @@ async def projector(on_ready: OnReady) -> None:
             taken = None if writing.log_address.startswith("file:") else snapshot_limits(writing)
             archive = settings.archive_folder(writing.log_address)
             snapshots = open_snapshots(writing, log)
-            return ReadSide(settings, log, view, feed, registry, snapshots, taken, archive, topics=topics)
+            return ReadSide(settings, log, view, feed, registry, Besides(snapshots, taken, archive, topics))
 
         side = LateReadSide(open_log_to_read, make)
         tracer = stack.enter_context(tracing("fanfold-read-side", registry))
@@ -89,7 +89,7 @@ async def webhooks(on_ready: OnReady) -> None:
 
         async def make(log: Log) -> ReadSide:
             stack.push_async_callback(log.close)
-            return ReadSide(settings, log, view, feed, registry, open_snapshots(writing, log), webhooks=file)
+            return ReadSide(settings, log, view, feed, registry, Besides(open_snapshots(writing, log), webhooks=file))
 
         side = LateReadSide(open_log_to_read, make)
         await _serve_side(side, side, bound, on_ready)

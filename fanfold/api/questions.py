@@ -25,9 +25,9 @@ TRANSFERS_DEFAULT: Final = 100
 OLDER_THAN_S_MAX: Final = 1_000_000_000
 """Some 31 years, so that the subtraction from now stays a time."""
 BALANCES_MAX: Final = 10_000
+"""What one socket of a gateway may subscribe to."""
 IDS_MAX: Final = 512
 """Of one question about parties: each may be looked for in the archive."""
-"""What one socket of a gateway may subscribe to."""
 WAIT_SECONDS_MAX: Final = 30
 """Of `Prefer: wait=N`. Longer than any transfer across partitions takes where nothing is down; a client asks again rather than
 hold on. The gateway waits longer for an answer (`FANFOLD_UPSTREAM_SILENCE_MS`), and a proxy in front of it must, too."""

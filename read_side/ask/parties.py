@@ -20,7 +20,7 @@ from write_side.contract.state.ids import AMOUNT, PARTIES
 from write_side.contract.state.state import Place, State
 from write_side.contract.tell.outcome import Outcome
 from write_side.contract.tell.pending_row import KeyedLeg
-from write_side.contract.tell.whole_answer import beginning, earlier_at_home
+from write_side.contract.tell.whole_answer import beginning, home_blocks_before
 from write_side.contract.words.atoms import TRANSIT
 from write_side.contract.words.codes import Kind
 
@@ -113,7 +113,7 @@ async def _of_place(transfers: Transfers, partition: int, place: Place | OpenTra
 
 async def _of_process(transfers: Transfers, partition: int, end: Outcome, id16: bytes) -> list[Party]:
     """Of a transfer across partitions that is over: as it began."""
-    begun = earlier_at_home(end)[0]
+    begun = home_blocks_before(end)[0]
     command = beginning((await transfers.answers(partition, begun)).outcomes, id16)
     legs = process_legs(command)
     names = await transfers.names(partition, begun, id16, command.link or bytes(16), legs)

@@ -51,7 +51,7 @@ def _told(projector: Projector, now_us: int, under_way: UnderWay) -> dict[str, A
         "position": str(Position(projector.partition, shown)) if shown >= 0 else None,
         "accepted": far.accepted.sequence,
         "folded": far.folded.sequence,
-        "stored": far.written.sequence,
+        "stored": far.stored.sequence,
         "pushed": far.pushed,
         **distances._asdict(),
         **stale_since(projector),

@@ -40,7 +40,7 @@ from write_side.contract.state.state import Place, State
 from write_side.contract.tell.answers import Answer, BlockAnswers
 from write_side.contract.tell.outcome import Outcome
 from write_side.contract.tell.pending_row import KeyedLeg
-from write_side.contract.tell.whole_answer import beginning, earlier_at_home, told_whole
+from write_side.contract.tell.whole_answer import beginning, home_blocks_before, told_whole
 from write_side.contract.words.atoms import format_transfer_id
 from write_side.contract.words.codes import Code, Kind
 from write_side.contract.words.position import Position, format_positions
@@ -285,7 +285,7 @@ class Transfers:
         code, command = outcome.code, outcome
         document = dict(answer.document)
         if outcome.kind in (Kind.ANSWER, Kind.TIMEOUT):
-            earlier = earlier_at_home(outcome)
+            earlier = home_blocks_before(outcome)
             blocks = [await self.answers(partition, sequence) for sequence in earlier]
             document = dict(told_whole(answer, transfer_id, (*blocks, answers)).document)
             command = beginning(blocks[0].outcomes, transfer_id)

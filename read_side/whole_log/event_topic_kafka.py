@@ -29,7 +29,7 @@ from write_side.contract.log.bounded_kafka import (
     stop_producer,
 )
 from write_side.contract.log.log import LogFailed
-from write_side.contract.log.questions_kafka import ends, started_consumer
+from write_side.contract.log.lookups_kafka import ends, started_consumer
 from write_side.contract.log.topic_kafka import TopicSettings, create_topic
 
 BATCH_BYTES: Final = 512 * 1024

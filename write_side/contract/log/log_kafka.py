@@ -21,9 +21,9 @@ from write_side.contract.log.bounded_kafka import REQUEST_WAIT_MS, answered_with
 from write_side.contract.log.brokers_kafka import TopicBrokers
 from write_side.contract.log.delete_records_kafka import delete_records
 from write_side.contract.log.log import START, LogFailed, NotThere, Record, Trimmed, Unit
-from write_side.contract.log.questions_kafka import (
+from write_side.contract.log.lookups_kafka import (
     READ_WAIT_MS,
-    KafkaQuestions,
+    KafkaLookups,
     ends,
     started_consumer,
 )
@@ -70,7 +70,7 @@ class KafkaLog:
         self._producers: dict[int, AIOKafkaProducer] = {}
         self._starting: dict[int, asyncio.Lock] = {}
         self._consumers: set[AIOKafkaConsumer] = set()
-        self._questions = KafkaQuestions(bootstrap)
+        self._lookups = KafkaLookups(bootstrap)
         self._failures: dict[int, LogFailed] = {}
         self._closed = False
 
@@ -145,13 +145,13 @@ class KafkaLog:
         at = TopicPartition(self._topic, partition)
         self._check_open()
         async with self._told(partition):
-            return await self._questions.end(at)
+            return await self._lookups.end(at)
 
     async def begin(self, partition: int) -> int:
         at = TopicPartition(self._topic, partition)
         self._check_open()
         async with self._told(partition):
-            return await self._questions.begin(at)
+            return await self._lookups.begin(at)
 
     async def trim(self, partition: int, before: int) -> int:
         self._check_open()
@@ -194,7 +194,7 @@ class KafkaLog:
         at = TopicPartition(self._topic, partition)
         self._check_open()
         async with self._told(partition):
-            value = await self._questions.record(at, offset)
+            value = await self._lookups.record(at, offset)
             if value is not None:
                 return value
             if self._closed:
@@ -214,7 +214,7 @@ class KafkaLog:
         await self._brokers.close()
         producers, self._producers = self._producers, {}
         consumers, self._consumers = self._consumers, set()
-        await asyncio.gather(self._questions.close(), *(stop_consumer(consumer) for consumer in consumers))
+        await asyncio.gather(self._lookups.close(), *(stop_consumer(consumer) for consumer in consumers))
         await asyncio.gather(
             *(
                 stop_producer(producer, flush=partition not in self._failures)

@@ -23,8 +23,8 @@ from gateway.protocol import lifetime, messages
 from gateway.protocol.submits import Commands, answers_frame
 from gateway.proxy.reverse_proxy import Refused, route
 from read_side.contract.topics import TopicAnswer, no_such_topic
-from read_side.fold.phase_table import OPEN_PHASES
 from write_side.contract.state.pending_columns import Action, Phase
+from write_side.contract.state.phase_plan import OPEN_PHASES
 from write_side.contract.words.codes import flag_words
 
 PUBLIC = public_document()
