@@ -140,7 +140,7 @@ class Request(NamedTuple):
     def shares(self, answers: Sequence[bytes]) -> list[Told]:
         """Of the answers to all commands those of each submit."""
         if len(self.counts) == len(answers):  # one each
-            return [[answer] for answer in answers]
+            return list(zip(answers, strict=True))
         return [answers[start:end] for start, end in self._bounds()]
 
     def _bounds(self) -> Iterator[tuple[int, int]]:
