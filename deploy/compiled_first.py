@@ -15,16 +15,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from deploy.all_compiled import all_compiled, is_all_compiled
 from write_side.contract.compiled.compiled import DISABLED
 from write_side.contract.compiled.compiling import Compiling, compiling
 from write_side.wiring import compile_loops
 
 _COMMAND: Final = (sys.executable, "-m", "deploy.compiled_first")
-
-
-def all_compiled() -> Path:
-    """A file beside what is compiled, which says that all of it is: of these sources and this version of Python."""
-    return Path(os.environ["NUMBA_CACHE_DIR"]) / f"all-{sys.implementation.cache_tag}"
 
 
 def compile_all() -> None:
@@ -57,11 +53,6 @@ async def compiled_first(is_done: Path | None = None, command: Sequence[str] = _
         pass
     finally:
         telling.elsewhere = None
-
-
-def is_all_compiled() -> bool:
-    """Whether whatever a start runs is only loaded, and not compiled in this process."""
-    return not DISABLED and all_compiled().exists()
 
 
 async def loaded_beside() -> None:

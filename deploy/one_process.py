@@ -10,16 +10,18 @@ from pathlib import Path
 from deploy import serving
 from deploy.admin import admin_beside, admin_socket
 from deploy.allowed_hosts import AllowedHosts
-from deploy.compiled_first import compiled_first, is_all_compiled, loaded_beside
+from deploy.compiled_first import compiled_first, loaded_beside
 from deploy.control_socket import REBUILD, ROLL_BACK, TRIM, ControlSocket
 from deploy.exposed import refuse_if_exposed
 from deploy.serving import listen, process_metrics, serve
 from deploy.settings import ProcessSettings
+from deploy.start_ahead import StartAhead
 from deploy.tracing import read_door, tracing
 from gateway.settings import GatewaySettings
 from gateway.wiring import build_gateway
 from read_side.settings import ReadSettings
 from read_side.wiring import (
+    Besides,
     ReadSide,
     TrimWishes,
     Wishes,
@@ -30,31 +32,33 @@ from read_side.wiring import (
     open_view,
 )
 from write_side.settings import WriteSettings
-from write_side.wiring import FINGERPRINTS, WriteSide, open_log, open_queue, open_snapshots, reader_ahead
+from write_side.wiring import FINGERPRINTS, WriteSide, open_log, open_queue, open_snapshots
 
 
-async def run(process: ProcessSettings, on_ready: Callable[[str, Sequence[str]], None]) -> None:
+async def run(
+    process: ProcessSettings, on_ready: Callable[[str, Sequence[str]], None], ahead: StartAhead | None = None
+) -> None:
     """Serve until a signal or a failure. `on_ready(address, why it is not ready all the same)` is called when its start is over.
+    ahead: what was begun of this start; it is ended here.
 
     Raises CannotListen, LogFailed for a log that cannot be used at all, and whatever ends a side.
     """
     write_settings, read_settings, gateway_settings = WriteSettings(), ReadSettings(), GatewaySettings()
     async with AsyncExitStack() as stack:
+        if ahead is not None:
+            stack.callback(ahead.end)
         bound = stack.enter_context(listen(process.host, process.port))
         refuse_if_exposed(bound, gateway_settings)
         admin = admin_socket(stack, process, gateway_settings)
         address = f"http://{process.host}:{bound.getsockname()[1]}"
-        ahead = reader_ahead(write_settings) if is_all_compiled() else None
-        if ahead is not None:
-            stack.callback(ahead.end_ahead)
         loading = asyncio.create_task(loaded_beside())
         stack.callback(loading.cancel)
-        log = await open_log(write_settings, writing=True, ahead=ahead)
+        log = await open_log(write_settings, writing=True, lock=None if ahead is None else ahead.lock_for_log())
         stack.push_async_callback(log.close)
         queue = await open_queue(write_settings, log)
         stack.push_async_callback(queue.close)
         registry = process_metrics()
-        snapshots = open_snapshots(write_settings, log, ahead)
+        snapshots = open_snapshots(write_settings, log, None if ahead is None else ahead.reader)
         tracer = stack.enter_context(tracing("fanfold", registry))
         write_side = WriteSide(write_settings, log, queue, registry, snapshots, write_settings.ids_folder(), tracer)
         view, feed = await open_view(read_settings), await open_feed(read_settings)
@@ -67,9 +71,8 @@ async def run(process: ProcessSettings, on_ready: Callable[[str, Sequence[str]],
             stack.push_async_callback(topic_feed.close)
         topics = kept_topics(read_settings, write_settings.data_folder, topic_feed)
         webhooks = read_settings.webhooks_file(write_settings.data_folder)
-        read_side = ReadSide(
-            read_settings, log, view, feed, registry, snapshots, archive=archive, topics=topics, webhooks=webhooks
-        )
+        besides = Besides(snapshots, archive=archive, topics=topics, webhooks=webhooks)
+        read_side = ReadSide(read_settings, log, view, feed, registry, besides)
         gateway = build_gateway(
             gateway_settings,
             write_side.door,
@@ -96,7 +99,7 @@ async def run(process: ProcessSettings, on_ready: Callable[[str, Sequence[str]],
                 raise failures.exceptions[0] from None
             finally:
                 if ahead is not None:
-                    ahead.end_ahead()
+                    ahead.end()
             states = [partition.part.state for partition in write_side.partitions]
             await asyncio.to_thread(read_side.share_names, states)
             if write_settings.log_address.startswith("file:"):
@@ -125,6 +128,8 @@ async def run(process: ProcessSettings, on_ready: Callable[[str, Sequence[str]],
         )
 
 
-def main(process: ProcessSettings, on_ready: Callable[[str, Sequence[str]], None]) -> None:
+def main(
+    process: ProcessSettings, on_ready: Callable[[str, Sequence[str]], None], ahead: StartAhead | None = None
+) -> None:
     """`run` on the loop that serves."""
-    serving.run(run(process, on_ready))
+    serving.run(run(process, on_ready, ahead))

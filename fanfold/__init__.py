@@ -18,33 +18,19 @@ if TYPE_CHECKING:
         TopicAnswer,
         TransferPhase,
     )
-    from fanfold.api.answers import (
-        AbsentAccount,
-        Accounts,
-        AccountState,
-        Entries,
-        Entry,
-        ListedAccount,
-        Moved,
-        OpenTransfer,
-        OpenTransfers,
-        PartitionNow,
-        PartitionProgress,
-        PartitionThen,
-        Pending,
-        PositionsNow,
-        StalePartition,
-        Step,
-        Waiting,
-    )
+    from fanfold.api.answers.accounts import AbsentAccount, Accounts, AccountState, ListedAccount, PartitionThen
+    from fanfold.api.answers.commands import Moved, Pending, Step
+    from fanfold.api.answers.positions import PartitionNow, PartitionProgress, PositionsNow
+    from fanfold.api.answers.stale import StalePartition
+    from fanfold.api.answers.statement import Entries, Entry
+    from fanfold.api.answers.under_way import OpenTransfer, OpenTransfers, Waiting
     from fanfold.api.ids import uuid7
+    from fanfold.api.request_parts import CapturedLeg, Leg
     from fanfold.api.requests import (
         Capture,
-        CapturedLeg,
         Change,
         Hold,
         HoldBetween,
-        Leg,
         LegsTransfer,
         Open,
         Reverse,
@@ -108,10 +94,15 @@ __all__ = [
 _FROM: Final = {
     "fanfold.answers": "AccountStatus BalanceChange ConnectionState Opened PhasesMissed Refusal SystemPart SystemState "
     "TopicAnswer TransferPhase",
-    "fanfold.api.answers": "AbsentAccount AccountState Accounts Entries Entry ListedAccount Moved OpenTransfer OpenTransfers "
-    "PartitionNow PartitionProgress PartitionThen Pending PositionsNow StalePartition Step Waiting",
+    "fanfold.api.answers.accounts": "AbsentAccount AccountState Accounts ListedAccount PartitionThen",
+    "fanfold.api.answers.commands": "Moved Pending Step",
+    "fanfold.api.answers.positions": "PartitionNow PartitionProgress PositionsNow",
+    "fanfold.api.answers.stale": "StalePartition",
+    "fanfold.api.answers.statement": "Entries Entry",
+    "fanfold.api.answers.under_way": "OpenTransfer OpenTransfers Waiting",
     "fanfold.api.ids": "uuid7",
-    "fanfold.api.requests": "Capture CapturedLeg Change Hold HoldBetween Leg LegsTransfer Open Reverse Transfer Void between",
+    "fanfold.api.request_parts": "CapturedLeg Leg",
+    "fanfold.api.requests": "Capture Change Hold HoldBetween LegsTransfer Open Reverse Transfer Void between",
     "fanfold.asked": "Asked",
     "fanfold.client": "Client NotAnswered",
     "fanfold.statement": "Statement",

@@ -1,4 +1,4 @@
-"""What a program makes of the service's answers, where it is not the answer itself (`fanfold/api/answers.py`).
+"""What a program makes of the service's answers, where it is not the answer itself (`fanfold/api/answers/`).
 
 A refusal is a value too: it is the answer, and no money moved.
 """
@@ -8,18 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from fanfold.api.answers import (
-    Accounts,
-    AccountState,
-    Entries,
-    Moved,
-    OpenedAccount,
-    OpenTransfers,
-    Pending,
-    PositionsNow,
-    System,
-    SystemAccount,
-)
+from fanfold.api.answers.accounts import Accounts, AccountState, OpenedAccount
+from fanfold.api.answers.commands import Moved, Pending
+from fanfold.api.answers.positions import PositionsNow
+from fanfold.api.answers.statement import Entries
+from fanfold.api.answers.system import System, SystemAccount
+from fanfold.api.answers.under_way import OpenTransfers
 from fanfold.api.values import read
 
 

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from fanfold.answers import Refusal
-from fanfold.api.answers import Moved, Pending
+from fanfold.api.answers.commands import Moved, Pending
 from fanfold.api.requests import Command
 
 Answer = Moved | Pending | Refusal

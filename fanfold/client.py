@@ -6,16 +6,12 @@ repeated with the same id, which never runs twice.
 
 from __future__ import annotations
 
-import asyncio
 import datetime
 import os
-import random
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, Literal, NamedTuple, Self, TypeVar
+from typing import Any, Final, Literal, Self, TypeVar
 
-import aiohttp
 import msgspec
 
 from fanfold.answers import (
@@ -39,25 +35,25 @@ from fanfold.answers import (
     system_of,
 )
 from fanfold.api import routes
-from fanfold.api.answers import Accounts, AccountState, Entries, Moved, OpenTransfers, Pending, PositionsNow
+from fanfold.api.answers.accounts import Accounts, AccountState
+from fanfold.api.answers.commands import Moved, Pending
+from fanfold.api.answers.positions import PositionsNow
+from fanfold.api.answers.statement import Entries
+from fanfold.api.answers.under_way import OpenTransfers
 from fanfold.api.ids import new_id
-from fanfold.api.problems import NOT_TAKEN
 from fanfold.api.requests import BATCH_LINES_MAX, Capture, Command, Hold, Open, Reverse, Transfer, Void, between
-from fanfold.api.retry import ASKED_AGAIN, retry
 from fanfold.api.routes import NDJSON, Route
-from fanfold.api.words import moment_text
+from fanfold.api.words.beside import moment_text
 from fanfold.asked import Asked
 from fanfold.command_stream import CommandStream
-from fanfold.http_requests import bearer, line_of, path_of, request_of
+from fanfold.http_answers import Http, waiting
+from fanfold.http_requests import line_of, path_of, request_of
 from fanfold.not_answered import ATTEMPTS_MAX, WAITS, NotAnswered, naming, result_of
 from fanfold.statement import Statement
 from fanfold.stream import watch, watch_accounts, watch_prefix, watch_transfers
 from fanfold.topic_stream import watch_topic
 
 __all__ = ["ATTEMPTS_MAX", "WAITS", "Client", "NotAnswered"]
-
-REQUEST_SECONDS_MAX: Final = 30.0
-"""Longer than the service waits for an outcome (10 s), so its own answer comes first."""
 
 BATCH_ITEMS_MAX: Final = BATCH_LINES_MAX
 """What the service takes in one batch request."""
@@ -81,9 +77,7 @@ class Client:
     def __init__(self, url: str, token: str | None = None) -> None:
         self.url = url.rstrip("/")
         self._token = (os.environ.get(TOKEN_VARIABLE, "") if token is None else token).strip()
-        self._session = aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=REQUEST_SECONDS_MAX), headers=bearer(self._token)
-        )
+        self._http = Http(self.url, self._token)
 
     async def __aenter__(self) -> Self:
         return self
@@ -94,14 +88,14 @@ class Client:
         await self.close()
 
     async def close(self) -> None:
-        await self._session.close()
+        await self._http.close()
 
     async def open_account(
         self, account: str, asset: str, *, floor: int | None = 0, owner: str | None = None
     ) -> Opened | Refusal:
         """Open an account, or find it open with the same terms. Raises NotAnswered."""
         request = request_of(Open(account, asset, floor, owner))
-        return await self._ask(request.method, request.path, opened_of, json=request.body)
+        return await self._http.ask(request.method, request.path, opened_of, json=request.body)
 
     async def ask(
         self, command: Command, *, dry_run: bool = False, wait_seconds: int | None = None
@@ -114,7 +108,7 @@ class Client:
         request = request_of(command)
         more: dict[str, Any] = {"json": request.body | ({"dry_run": True} if dry_run else {})}
         with naming([command]):
-            return await self._ask(request.method, request.path, outcome_of, **more, **_waiting(wait_seconds))
+            return await self._http.ask(request.method, request.path, outcome_of, **more, **waiting(wait_seconds))
 
     def transfer(self, from_: str, to: str, amount: int, asset: str, *, id: str | None = None) -> Asked:
         """Move `amount` minor units from one account to another; the same `id` never runs twice. Raises NotAnswered.
@@ -161,10 +155,10 @@ class Client:
             raise ValueError(f"a batch has at most {BATCH_ITEMS_MAX} items")
         if not items:
             return []
-        more = _waiting(wait_seconds)
+        more = waiting(wait_seconds)
         more["headers"] = {"content-type": NDJSON} | more.get("headers", {})
         with naming(items):
-            answer = await self._send(
+            answer = await self._http.send(
                 routes.BATCH.method,
                 routes.BATCH.path,
                 params={} if mode == "continue" else {"mode": mode},
@@ -173,7 +167,7 @@ class Client:
             )
         if answer.status != 200:
             return [refusal_of(answer.document(), answer.status)] * len(items)
-        with naming(items), self._understanding():
+        with naming(items), self._http.understanding():
             results = msgspec.json.Decoder().decode_lines(answer.body)
             return [result_of(item, result) for item, result in zip(items, results, strict=True)]
 
@@ -357,75 +351,8 @@ class Client:
     async def _read(
         self, route: Route, read: Callable[[Mapping[str, Any]], T], parameters: Mapping[str, str], **named: str
     ) -> T | Refusal:
-        return await self._ask(route.method, path_of(route, **named), read, params=parameters)
-
-    async def _ask(self, method: str, path: str, read: Callable[[Mapping[str, Any]], T], **request: Any) -> T | Refusal:
-        answer = await self._send(method, path, **request)
-        document = answer.document()
-        if answer.status >= 400 or document.get("result") == "refused":
-            return refusal_of(document, int(document.get("status", answer.status)))
-        with self._understanding():
-            return read(document)
-
-    @contextmanager
-    def _understanding(self) -> Iterator[None]:
-        """An answer that is no wallet service's (a proxy's own page, say) says nothing about what was asked."""
-        try:
-            yield
-        except (KeyError, TypeError, ValueError, AttributeError, msgspec.DecodeError):
-            raise NotAnswered(f"{self.url}: its answer is not a wallet service's.") from None
-
-    async def _send(self, method: str, path: str, **request: Any) -> _Reply:
-        """One request, sent again with the same content while there is no answer, or only a 5xx or one of ASKED_AGAIN."""
-
-        async def once() -> _Reply:
-            try:
-                async with self._session.request(method, self.url + path, **request) as response:
-                    reply = _Reply(response.status, await response.read())
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                # Without a connection nothing of the request has left.
-                unsent = isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError)
-                raise NotAnswered(f"it cannot be reached ({type(error).__name__})", not_taken=unsent) from error
-            if reply.status < 500 and reply.status not in ASKED_AGAIN:
-                return reply
-            document = reply.document()
-            # Of a partition that stopped, it is the reason that tells what to do.
-            reason = f" ({document['reason']})" if document.get("reason") else ""
-            raise NotAnswered(
-                f"{document.get('title') or 'it is not available'}{reason}",
-                problem=document if "code" in document else None,
-                not_taken=document.get("code") in NOT_TAKEN,
-            )
-
-        failures: list[NotAnswered] = []
-        try:
-            return await retry(once, NotAnswered, WAITS, asyncio.sleep, failures.append, ATTEMPTS_MAX, random.random)
-        except NotAnswered as last:
-            told = f"{self.url}: {last}, after {ATTEMPTS_MAX} attempts."
-            not_taken = all(failure.not_taken for failure in failures)
-            raise NotAnswered(told, problem=last.problem, not_taken=not_taken) from None
-
-
-class _Reply(NamedTuple):
-    status: int
-    body: bytes
-
-    def document(self) -> dict[str, Any]:
-        """The body as a JSON object; empty when it is none (a proxy's own page, say)."""
-        try:
-            document = msgspec.json.decode(self.body)
-        except msgspec.DecodeError:
-            return {}
-        return document if isinstance(document, dict) else {}
+        return await self._http.ask(route.method, path_of(route, **named), read, params=parameters)
 
 
 def _id_of(id: str | None) -> str:
     return new_id() if id is None else id
-
-
-def _waiting(seconds: int | None) -> dict[str, Any]:
-    """How a request says how long it waits, and that it must not be given up before."""
-    if seconds is None:
-        return {}
-    timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS_MAX + seconds)
-    return {"headers": {"prefer": f"wait={seconds}"}, "timeout": timeout}

@@ -18,7 +18,9 @@ import msgspec
 from websockets.asyncio.client import ClientConnection
 
 from fanfold.answers import ConnectionState, Opened, Refusal, refusal_of
-from fanfold.api.answers import Moved, Pending
+from fanfold.api.answers.commands import Moved, Pending
+from fanfold.api.frames.asked import Submit
+from fanfold.api.frames.written import written_as
 from fanfold.api.problems import NOT_TAKEN, PROBLEMS
 from fanfold.api.requests import Command, Open
 from fanfold.http_requests import line_of
@@ -38,6 +40,8 @@ _AGAIN: Final = NOT_TAKEN | {code for code, problem in PROBLEMS.items() if probl
 _NEVER_SENT: Final = NOT_TAKEN | {"upstream_unavailable"}
 """Of those the ones that say that nothing was done, where no ids are named."""
 
+_submit: Final = written_as(Submit)
+
 Result = Opened | Moved | Pending | Refusal
 
 
@@ -47,7 +51,7 @@ class _Asked:
     def __init__(self, id: int, items: Sequence[Open | Command], lines: Sequence[bytes]) -> None:
         self.id = id
         self.items = items
-        self.text = b'{"op":"submit","id":%d,"commands":[%b]}' % (id, b",".join(lines))
+        self.text = msgspec.json.encode(_submit(id, [msgspec.Raw(line) for line in lines]))
         self.answers: asyncio.Future[list[Result]] = asyncio.get_running_loop().create_future()
         self.attempts = 0
         self.sent = False

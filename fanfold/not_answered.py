@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from fanfold.answers import Opened, Refusal, opened_of, outcome_of, refusal_of
-from fanfold.api.answers import Moved, Pending
+from fanfold.api.answers.commands import Moved, Pending
 from fanfold.api.requests import Command, Open
 from fanfold.api.retry import Waits
 

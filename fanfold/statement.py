@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from typing import Any
 
 from fanfold.answers import Refusal
-from fanfold.api.answers import Entries
+from fanfold.api.answers.statement import Entries
 
 Page = Entries | Refusal
 

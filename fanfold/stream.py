@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from websockets.asyncio.client import ClientConnection
 
 from fanfold.answers import AccountStatus, BalanceChange, ConnectionState, PhasesMissed, TransferPhase, optional_int
-from fanfold.api.frames import ACCOUNTS_PER_MESSAGE_MAX
-from fanfold.stream_connection import PASSING, SILENT, Passing, StreamEnded, kept_connected, messages
+from fanfold.api.frames.asked import ACCOUNTS_PER_MESSAGE_MAX, Subscribe, Unsubscribe, Wanted
+from fanfold.api.frames.written import written_as
+from fanfold.api.problems import PASSING
+from fanfold.stream_connection import SILENT, Passing, StreamEnded, kept_connected, messages
+
+_subscribe: Final = written_as(Subscribe)
+_unsubscribe: Final = written_as(Unsubscribe)
+_wanted: Final = written_as(Wanted)
 
 Update = BalanceChange | TransferPhase | PhasesMissed | AccountStatus | ConnectionState
 
@@ -84,13 +90,9 @@ class _Wish(NamedTuple):
     max_rate_hz: int | None = None
     prefix: str = ""
 
-    def message(self, id: int, asked: Mapping[str, Any]) -> str:
-        message = {"op": "subscribe", "id": id, **asked}
-        if self.transfers:
-            message["transfers"] = True
-        if self.max_rate_hz is not None:
-            message["max_rate_hz"] = self.max_rate_hz
-        return msgspec.json.encode(message).decode()
+    def message(self, id: int, accounts: Iterable[Wanted] = (), prefix: str | None = None) -> str:
+        asked = _subscribe(id, list(accounts), transfers=self.transfers, max_rate_hz=self.max_rate_hz, prefix=prefix)
+        return msgspec.json.encode(asked).decode()
 
 
 async def _watch(url: str, accounts: Sequence[str], wish: _Wish) -> AsyncGenerator[Update, None]:
@@ -121,12 +123,10 @@ class _Known(NamedTuple):
                 self.versions.pop(account, None)
             self.histories[account] = history
 
-    def wanted(self, account: str) -> dict[str, Any]:
+    def wanted(self, account: str) -> Wanted:
         """As a subscribe names it."""
-        if account not in self.versions:
-            return {"account": account}
-        history = {"history": self.histories[account]} if account in self.histories else {}
-        return {"account": account, "since": self.versions[account], **history}
+        since = self.versions.get(account)
+        return _wanted(account, since, None if since is None else self.histories.get(account))
 
     def status_of(self, row: Mapping[str, Any]) -> AccountStatus | None:
         """What an account of an ack changes in what was told of it; None for nothing."""
@@ -154,14 +154,14 @@ async def _updates(
             id = next(ids)
             unanswered.add(id)
             part = accounts[first : first + ACCOUNTS_PER_MESSAGE_MAX]
-            await connection.send(wish.message(id, {"accounts": [known.wanted(each) for each in part]}))
+            await connection.send(wish.message(id, map(known.wanted, part)))
 
     prefix_id = -1
     if wish.prefix:
         # Of what it knows it says what it has, so that no version goes back; then whatever else begins so.
         await subscribe(list(known.versions))
         unanswered.add(prefix_id := next(ids))
-        await connection.send(wish.message(prefix_id, {"prefix": wish.prefix}))
+        await connection.send(wish.message(prefix_id, prefix=wish.prefix))
     else:
         await subscribe(wanted)
     connected, live = False, True
@@ -175,8 +175,7 @@ async def _updates(
                     known.acknowledged(row)
                 if replaced := [row for row in rows if _is_of_another_history(row, known)]:
                     # A view that is behind is refused, so this is another log: begin again with what it says.
-                    subs = [row["sub"] for row in replaced]
-                    unsubscribe = {"op": "unsubscribe", "id": next(ids), "subs": subs}
+                    unsubscribe = _unsubscribe(next(ids), [row["sub"] for row in replaced])
                     await connection.send(msgspec.json.encode(unsubscribe).decode())
                     for row in replaced:
                         del known.versions[row["account"]]

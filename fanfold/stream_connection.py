@@ -32,9 +32,6 @@ WAITS: Final = Waits(0.1, 5.0)
 RETURN_SECONDS_MAX: Final = 60.0
 """Nobody is sent away for longer, whatever is said."""
 
-PASSING: Final = frozenset({"upstream_unavailable", "overloaded", "not_ready", "view_rebuilding", "stopping"})
-"""Why a subscribe is refused for now only: every other code says that what was asked is wrong."""
-
 SILENT: Final = "the feed behind the gateway is silent"
 
 T = TypeVar("T")

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from typing import Final
 
 import msgspec
 from websockets.asyncio.client import ClientConnection
 
 from fanfold.answers import ConnectionState, TopicAnswer
-from fanfold.api.frames import WantedTopic
-from fanfold.api.values import document_of
-from fanfold.stream_connection import PASSING, Passing, StreamEnded, kept_connected, messages
+from fanfold.api.frames.asked import Subscribe, WantedTopic
+from fanfold.api.frames.written import written_as
+from fanfold.api.problems import PASSING
+from fanfold.stream_connection import Passing, StreamEnded, kept_connected, messages
+
+_subscribe: Final = written_as(Subscribe)
+_wanted: Final = written_as(WantedTopic)
 
 
 async def watch_topic(url: str, topic: str, token: str = "") -> AsyncGenerator[TopicAnswer | ConnectionState, None]:
@@ -36,9 +41,8 @@ async def _updates(
     connection: ClientConnection, topic: str, newest: TopicAnswer | None
 ) -> AsyncIterator[TopicAnswer | ConnectionState]:
     """All of one connection. Raises Passing, StreamEnded, websockets.ConnectionClosed."""
-    wanted = WantedTopic(topic) if newest is None else WantedTopic(topic, newest.number, newest.history)
-    asked = {"op": "subscribe", "id": 0, "topics": [document_of(wanted)]}
-    await connection.send(msgspec.json.encode(asked).decode())
+    wanted = _wanted(topic) if newest is None else _wanted(topic, newest.number, newest.history)
+    await connection.send(msgspec.json.encode(_subscribe(0, topics=[wanted])).decode())
     async for message in messages(connection):
         match message["op"]:
             case "ack":
@@ -49,6 +53,10 @@ async def _updates(
                     )
                 yield ConnectionState(True, "connected" if "code" not in row else "connected, no answer yet")
             case "topic":
+                if message.get("code") == "topic_not_found":
+                    raise StreamEnded(
+                        f"There is no topic {topic} any more: FANFOLD_TOPICS of the service has not named it."
+                    )
                 rows = message["rows"]
                 yield TopicAnswer(
                     topic,

@@ -12,11 +12,11 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from fanfold.api.requests import BATCH_BYTES_MAX
 from gateway.arrivals.forwarded import TrustedProxies
+from gateway.identity.algorithms import ALGORITHMS
 from gateway.limits.terms import UNLIMITED, Limits
 from gateway.protocol.prefixes.prefix_subscription import PrefixWatchers
 
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9._\-\[\]:]+\Z", re.ASCII)
-KEY_ALGORITHMS: Final = ("EdDSA", "ES256", "RS256", "HS256")
 
 
 class GatewaySettings(BaseSettings):
@@ -294,8 +294,8 @@ class GatewaySettings(BaseSettings):
             raise ValueError(
                 "FANFOLD_AUTH_KEYS needs FANFOLD_AUTH_ISSUER and FANFOLD_AUTH_AUDIENCE: whose tokens, and for whom"
             )
-        if not self.algorithms or self.algorithms - set(KEY_ALGORITHMS):
-            raise ValueError(f"FANFOLD_AUTH_ALGORITHMS must be some of {', '.join(KEY_ALGORITHMS)}")
+        if not self.algorithms or self.algorithms - set(ALGORITHMS):
+            raise ValueError(f"FANFOLD_AUTH_ALGORITHMS must be some of {', '.join(ALGORITHMS)}")
         if self.auth_keys and not self.auth_keys.startswith("file:") and not _is_safe(self.auth_keys):
             raise ValueError("FANFOLD_AUTH_KEYS must be file:PATH or https://...; http:// only of this machine")
         return self

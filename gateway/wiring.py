@@ -8,14 +8,16 @@ import random
 import secrets
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
-import msgspec
 import structlog
 from prometheus_client import CollectorRegistry
+from pydantic import ValidationError
 
+from fanfold.api.answers.process import ReadSideReadiness
 from fanfold.api.retry import Waits, retry
 from fanfold.api.route_names import RouteNames
+from fanfold.api.values import adapter
 from gateway.arrivals.access_log import AccessLog
 from gateway.arrivals.arrival import Arrivals
 from gateway.arrivals.forwarded import TrustedProxies
@@ -70,40 +72,58 @@ WAITS: Final = Waits(0.5, 0.5)
 _log = structlog.get_logger(__name__)
 
 
+class Ways(NamedTuple):
+    """To the sides. Who waits on one never waits on another: payments of requests, commands of streams, reads, subscriptions."""
+
+    write: Upstream
+    commands: Upstream
+    read: Upstream
+    balances: Upstream
+
+
+class Followed(NamedTuple):
+    """What of the read side is followed. partitions: how many the log has; None: the read side is asked."""
+
+    feed: Feed
+    topics: TopicFeed | None
+    partitions: int | None
+
+
+class Told(NamedTuple):
+    """Where it is told what the gateway does. tracer: None: nothing is traced."""
+
+    registry: CollectorRegistry
+    metrics: Metrics
+    tracer: Tracer | None
+
+
 class Gateway:
     """`app` and `ws_class` are for one uvicorn server; `run` goes on beside it. The caller closes the feed."""
 
     def __init__(
         self,
         settings: GatewaySettings,
-        write_side: Upstream,
-        read_side: Upstream,
-        balances: Upstream,
-        commands: Upstream,
-        feed: Feed,
-        registry: CollectorRegistry,
-        metrics: Metrics,
-        partitions: int | None,
-        topic_feed: TopicFeed | None,
+        ways: Ways,
+        followed: Followed,
+        told: Told,
+        *,
         admin: bool,
-        kept_once: KeptOnce | None = None,
-        tracer: Tracer | None = None,
+        kept_once: KeptOnce | None,
     ) -> None:
+        registry, metrics, tracer = told
         pushes = None
         if tracer is not None:
             from gateway.streams.push_spans import PushSpans
 
             pushes = PushSpans(tracer)
-        self._sides = {"write_side": write_side, "read_side": read_side}
-        self._balances = balances
-        self._commands = commands
-        self._partitions = partitions
+        self._ways = ways
+        self._sides = {"write_side": ways.write, "read_side": ways.read}
         written = Written(lambda: len(self.hub.partitions))
         clocks = (lambda: time.monotonic_ns() // 1_000_000), (lambda: time.time_ns() // 1_000)
         self.hub = Hub(
-            feed,
-            read := ReadSideBalances(balances, written),
-            ReadSideNames(balances, read),
+            followed.feed,
+            read := ReadSideBalances(ways.balances, written),
+            ReadSideNames(ways.balances, read),
             metrics,
             *clocks,
             snapshot_wait_ms=settings.snapshot_wait_ms,
@@ -116,12 +136,12 @@ class Gateway:
                 random.randint,
                 lambda: secrets.token_hex(CONNECTION_NAME_BYTES),
             ),
-            topic_feed=topic_feed,
+            topic_feed=followed.topics,
             pushes=pushes,
         )
-        if partitions is not None:
-            self.hub.open(partitions)
-        proxy = ReverseProxy(write_side, read_side, metrics, settings.request_bytes_max, written)
+        if followed.partitions is not None:
+            self.hub.open(followed.partitions)
+        proxy = ReverseProxy(ways.write, ways.read, metrics, settings.request_bytes_max, written)
         terms = _stream_terms(settings)
         limits = settings.limits
         places = StreamPlaces(limits)
@@ -138,7 +158,9 @@ class Gateway:
 
             checked, self._door = _checked(settings, self._identity, proxy, passed_on, self.hub, metrics, rates, kept)
             tickets = TicketDoor(checked, self._identity, kept)
-        asked = commands if tracer is None or pushes is None else _traced_commands(commands, tracer, pushes)
+        asked: App = ways.commands
+        if tracer is not None and pushes is not None:
+            asked = _traced_commands(asked, tracer, pushes)
         plain_door = CommandDoor(asked, written, settings.upstream_silence_ms)
         command_door: Commands = plain_door
         if checked is not None:
@@ -244,7 +266,7 @@ class Gateway:
         """Close connections to the sides. Safe to call twice."""
         self._front.stopping = True
         await self._submits.close()
-        for side in (*self._sides.values(), self._balances, self._commands):
+        for side in self._ways:
             await side.close()
         if self._accesses is not None:
             self._accesses.flush()
@@ -255,7 +277,8 @@ class Gateway:
 
         async def ask() -> int:
             _, body = await self._sides["read_side"].ask("GET", "/readyz")
-            return msgspec.json.decode(body, type=_Ready).partitions_of_log
+            ready: ReadSideReadiness = adapter(ReadSideReadiness).validate_json(body)
+            return ready.partitions_of_log
 
         def tell(failure: Exception) -> None:
             nonlocal told
@@ -263,7 +286,7 @@ class Gateway:
                 _log.warning("partitions_unknown", reason=type(failure).__name__)
             told = type(failure)
 
-        return await retry(ask, (UpstreamUnavailable, msgspec.DecodeError), WAITS, asyncio.sleep, tell)
+        return await retry(ask, (UpstreamUnavailable, ValidationError), WAITS, asyncio.sleep, tell)
 
 
 def _stream_terms(settings: GatewaySettings) -> StreamTerms:
@@ -384,12 +407,6 @@ def _traced_commands(commands: App, tracer: Tracer, pushes: PushSpans) -> App:
     return ServerSpans(commands, tracer, "stream: ", pushes.answered, begun=ask_as)
 
 
-class _Ready(msgspec.Struct):
-    """What is used of a read side's `/readyz`."""
-
-    partitions_of_log: Annotated[int, msgspec.Meta(ge=1)]
-
-
 def build_gateway(
     settings: GatewaySettings,
     write_upstream: App | str,
@@ -431,16 +448,9 @@ def build_gateway(
     read, balances = ways("read_side", read_upstream, settings.upstream_read_silence_ms)
     return Gateway(
         settings,
-        write,
-        read,
-        balances,
-        commands,
-        feed,
-        registry,
-        metrics,
-        partitions,
-        topic_feed,
-        admin,
-        kept_once,
-        tracer,
+        Ways(write, commands, read, balances),
+        Followed(feed, topic_feed, partitions),
+        Told(registry, metrics, tracer),
+        admin=admin,
+        kept_once=kept_once,
     )

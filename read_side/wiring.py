@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
@@ -256,13 +256,24 @@ async def open_event_topic(
     return await KafkaEventTopic.open(bootstrap, topic, partitions, replication=replication, min_in_sync=min_in_sync)
 
 
-class ReadSide:
-    """Projectors of the chosen partitions, the queries, and their HTTP edge (`app`), over an open log, view and feed that the
-    caller closes. Raises ValueError for wrong settings.
+class Besides(NamedTuple):
+    """What a read side has besides its view.
 
     snapshots: where a start begins, where there are any; taken: when this side takes some itself, None when another one does.
     archive: the folder in which history is sealed; None: the past cannot be asked. topics: kept beside it. webhooks: the file of
     those that are delivered from here.
+    """
+
+    snapshots: Snapshots | None = None
+    taken: SnapshotLimits | None = None
+    archive: Path | None = None
+    topics: Sequence[KeptTopic] = ()
+    webhooks: Path | None = None
+
+
+class ReadSide:
+    """Projectors of the chosen partitions, the queries, and their HTTP edge (`app`), over an open log, view and feed that the
+    caller closes. Raises ValueError for wrong settings.
     """
 
     def __init__(
@@ -272,12 +283,9 @@ class ReadSide:
         view: ViewStore,
         feed: Feed,
         registry: CollectorRegistry,
-        snapshots: Snapshots | None = None,
-        taken: SnapshotLimits | None = None,
-        archive: Path | None = None,
-        topics: Sequence[KeptTopic] = (),
-        webhooks: Path | None = None,
+        besides: Besides = Besides(),  # noqa: B008 -- a value that never changes
     ) -> None:
+        snapshots, taken, archive, topics, webhooks = besides
         timer = SystemTimer()
         compiling()  # listens from here on, so that a start can say that it compiles
         self._log = log

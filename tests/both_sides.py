@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from read_side.contract.feed import Feed
 from read_side.settings import ReadSettings
-from read_side.wiring import ReadSide, open_feed, open_view
+from read_side.wiring import Besides, ReadSide, open_feed, open_view
 from write_side.settings import WriteSettings
 from write_side.wiring import WriteSide, open_log, open_queue
 
@@ -43,7 +43,7 @@ async def both_sides(
         stack.push_async_callback(view.close)
         stack.push_async_callback(feed.close)
         archive = read_settings.archive_folder(write_settings.log_address) if keep_history else None
-        read_side = ReadSide(read_settings, log, view, feed, CollectorRegistry(), archive=archive)
+        read_side = ReadSide(read_settings, log, view, feed, CollectorRegistry(), Besides(archive=archive))
         await read_side.start()
         running = [asyncio.ensure_future(side.run()) for side in (write_side, read_side)]
         yield Sides(write_side, read_side, feed)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from fanfold.api.answers import Problem
+from fanfold.api.answers.problem import Problem
 from fanfold.api.routes import ROUTES, Route, Side
 from fanfold.api.values import document_of, names_of, read
 

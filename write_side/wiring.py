@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -25,7 +24,7 @@ from write_side.contract.log.log import Log, LogFailed
 from write_side.contract.log.log_file import FileLog
 from write_side.contract.log.log_file_folder import recorded_partitions
 from write_side.contract.snapshots.read_whole import WholeReader
-from write_side.contract.snapshots.snapshots import Snapshots, newest_of_all
+from write_side.contract.snapshots.snapshots import Snapshots
 from write_side.contract.snapshots.store import SnapshotStore
 from write_side.contract.snapshots.store_file import FileStore
 from write_side.contract.snapshots.taker import SnapshotLimits, SnapshotTaker
@@ -80,7 +79,6 @@ __all__ = [
     "open_log",
     "open_queue",
     "open_snapshots",
-    "reader_ahead",
     "snapshot_limits",
     "snapshot_store",
 ]
@@ -89,15 +87,15 @@ PartitionStopped = (LogFailed, ChainBroken, CheckFailed, ClockStepped, Overtaken
 """What ends a writer. Each says in a sentence what happened and what to do."""
 
 
-async def open_log(settings: WriteSettings, *, writing: bool, ahead: WholeReader | None = None) -> Log:
+async def open_log(settings: WriteSettings, *, writing: bool, lock: int | None = None) -> Log:
     """The log that the settings name, with its archive where they name one; `writing` takes the file log's process lock and
-    creates what is missing. ahead: begins to read once that lock is ours (`reader_ahead`).
+    creates what is missing. lock: of the file log, where it was taken before; it is the log's now, whatever happens.
 
     Raises LogFailed, also when it was written with another number of partitions; ValueError for an address of no known kind.
     """
     address = settings.log_archive_address
     store = None if address is None else file_store("FANFOLD_LOG_ARCHIVE", address)
-    log = await _open_log(settings, writing, ahead)
+    log = await _open_log(settings, writing, lock)
     if store is not None:
         log = ArchivedLog(log, LogArchive(store, log.partitions))
     try:
@@ -109,7 +107,7 @@ async def open_log(settings: WriteSettings, *, writing: bool, ahead: WholeReader
     return log
 
 
-async def _open_log(settings: WriteSettings, writing: bool, ahead: WholeReader | None) -> Log:
+async def _open_log(settings: WriteSettings, writing: bool, lock: int | None) -> Log:
     scheme, _, rest = settings.log_address.partition(":")
     if scheme in ("file", "kafka") and not rest.strip("/"):
         raise ValueError(f"FANFOLD_LOG={scheme}: names no place; write file:FOLDER or kafka://host:9092")
@@ -122,7 +120,7 @@ async def _open_log(settings: WriteSettings, writing: bool, ahead: WholeReader |
         if not writing:
             return await FileLog.open_read_only(folder)
         count = settings.partitions or recorded_partitions(folder) or 1
-        return await FileLog.open(folder, count, when_ours=lambda: None if ahead is None else _begin_ahead(ahead))
+        return await FileLog.open(folder, count, lock=lock)
     if scheme == "kafka":
         from write_side.contract.log.log_kafka import KafkaLog
 
@@ -151,25 +149,13 @@ def _check_setting(settings: WriteSettings, log: Log) -> None:
 
 def open_snapshots(settings: WriteSettings, log: Log, ahead: WholeReader | None = None) -> Snapshots | None:
     """The snapshots that the settings name, for every side of this process; None for none. No store is asked yet: one that is
-    away stops no start. ahead: of `reader_ahead`. Raises ValueError for an address that names none."""
+    away stops no start. ahead: of their store, which has begun to read. Raises ValueError for an address that names none."""
     address = settings.snapshots_address
     if address is None:
         return None
     # Beside a log in files they are on its disk, which every read of the log relies on, too. Elsewhere it may be a network's.
     store = snapshot_store(address, in_place=not settings.snapshots) if ahead is None else ahead.store
     return Snapshots(store, log, ahead)
-
-
-def reader_ahead(settings: WriteSettings) -> WholeReader | None:
-    """For `open_log`: reads what both sides will ask for while the log is being opened; whether it is of this log is looked at
-    then. None where snapshots are kept elsewhere, or not at all. `end_ahead` is to be called once the start is over."""
-    address = settings.snapshots_address
-    return None if address is None or settings.snapshots else WholeReader(snapshot_store(address, in_place=True))
-
-
-def _begin_ahead(reader: WholeReader) -> None:
-    with suppress(OSError, RuntimeError):  # no threads; whoever asks for them reads them then, and tells what fails
-        reader.begin_ahead([each.name for each in newest_of_all(reader.store)], (FINGERPRINTS, None))
 
 
 def snapshot_store(address: str, *, in_place: bool = False) -> SnapshotStore:

@@ -6,14 +6,12 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
+from fanfold.api.batch_line_schema import line_schemas
 from fanfold.api.close_codes import MEANINGS
-from fanfold.api.frames import CLIENT_FRAMES, GATEWAY_FRAMES, ClientFrame, GatewayFrame
-from fanfold.api.openapi import line_schemas
+from fanfold.api.declared import SCHEMA_REF, Document
+from fanfold.api.frames.kinds import CLIENT_FRAMES, GATEWAY_FRAMES, ClientFrame, GatewayFrame
 from fanfold.api.routes import STREAM_PATH, SUBPROTOCOL
 
-Document = dict[str, Any]
-
-_REF: Final = "#/components/schemas/{model}"
 _CHANNEL: Final = "#/channels/stream"
 
 
@@ -22,8 +20,8 @@ def stream_document() -> Document:
     schemas: Document = line_schemas()
     for frame in (ClientFrame, GatewayFrame):
         kinds: Any = frame
-        schemas |= TypeAdapter(kinds).json_schema(ref_template=_REF)["$defs"]
-    schemas["Submit"]["properties"]["commands"]["items"] = {"$ref": _REF.format(model="BatchLine")}
+        schemas |= TypeAdapter(kinds).json_schema(ref_template=SCHEMA_REF)["$defs"]
+    schemas["Submit"]["properties"]["commands"]["items"] = {"$ref": SCHEMA_REF.format(model="BatchLine")}
     frames = (*CLIENT_FRAMES, *GATEWAY_FRAMES)
     return {
         "asyncapi": "3.0.0",
@@ -46,7 +44,7 @@ def stream_document() -> Document:
                 kind.__name__: {
                     "name": kind.__name__,
                     "summary": kind.__doc__,
-                    "payload": {"$ref": _REF.format(model=kind.__name__)},
+                    "payload": {"$ref": SCHEMA_REF.format(model=kind.__name__)},
                 }
                 for kind in frames
             },

@@ -17,13 +17,13 @@ from pydantic import ValidationError
 
 from fanfold.api import grammar
 from fanfold.api.malformed import Malformed, malformed_of, unknown_field
+from fanfold.api.request_parts import Leg
 from fanfold.api.requests import (
     Capture,
     Change,
     Command,
     Hold,
     HoldBetween,
-    Leg,
     LegsTransfer,
     Open,
     Reverse,
@@ -31,7 +31,7 @@ from fanfold.api.requests import (
     Void,
 )
 from fanfold.api.values import adapter, names_of, read
-from fanfold.api.words import ID_SAYS
+from fanfold.api.words.names import ID_SAYS
 
 Members = Mapping[str, object]
 T = TypeVar("T")

@@ -1,7 +1,7 @@
 """What `fanfold publish` tells readers elsewhere, as CloudEvents 1.0 in JSON: an account was opened, an entry was made.
 
 An event says that an account has changed. A refusal changed none, so it is no event: `fanfold tail` shows the whole log.
-The fields of `data` mean what they mean in a statement (`answers.Entry`).
+The fields of `data` mean what they mean in a statement (`answers/statement.py`).
 """
 
 from __future__ import annotations
@@ -9,12 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import ConfigDict, Field, WithJsonSchema
+from pydantic import Field, WithJsonSchema
 
 from fanfold.api import grammar
-from fanfold.api.answers import AssetName, EntryKind, Flag, Id, Version
+from fanfold.api.answers.members import AssetName, EntryKind, Flag, Id, Version
+from fanfold.api.declared import shown
+from fanfold.api.examples import AT, ID
 from fanfold.api.values import adapter
-from fanfold.api.words import Balance, Metadata, Moment, OptionalBalance, Optionally, PositionText, Reference
+from fanfold.api.words.beside import Metadata, Reference
+from fanfold.api.words.rules import Optionally
+from fanfold.api.words.told import Balance, Moment, OptionalBalance, PositionText
 
 OPENED_TYPE: Final = "fanfold.account.opened.v1"
 ENTRY_TYPE: Final = "fanfold.entry.v1"
@@ -33,7 +37,6 @@ _ANY_ACCOUNT: Final = (
     "two the number before the first colon of the event's id belongs to the name."
 )
 AnyAccount = Annotated[str, Field(description=_ANY_ACCOUNT)]
-_AT: Final = "2026-01-01T00:00:00.000000Z"
 _OPENED: Final = {"account": "alice", "asset": "USD/2", "version": 0, "floor": "0", "position": "0:17"}
 _ENTRY: Final = {
     "account": "alice",
@@ -42,14 +45,10 @@ _ENTRY: Final = {
     "amount": "1000",
     "posted": "1000",
     "held": "0",
-    "transfer": "01970f3e-7b1a-7c3e-8a2b-1234567890ab",
+    "transfer": ID,
     "kind": "transfer",
     "position": "0:17",
 }
-
-
-def _shown(example: dict[str, Any], **more: Any) -> ConfigDict:
-    return ConfigDict(extra="ignore", json_schema_extra={"examples": [example]} | more)
 
 
 def _envelope(number: str, kind: str, data: dict[str, Any]) -> dict[str, Any]:
@@ -59,7 +58,7 @@ def _envelope(number: str, kind: str, data: dict[str, Any]) -> dict[str, Any]:
         "source": SOURCE,
         "type": kind,
         "subject": "alice",
-        "time": _AT,
+        "time": AT,
         "datacontenttype": DATA_TYPE,
         "data": data,
     }
@@ -81,7 +80,7 @@ class Opened:
         None
     )
 
-    __pydantic_config__ = _shown(_OPENED)
+    __pydantic_config__ = shown(_OPENED)
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ class EntryMade:
         Field(description="What the account may not do from now on; absent where that is as before."),
     ] = None
 
-    __pydantic_config__ = _shown(_ENTRY)
+    __pydantic_config__ = shown(_ENTRY)
 
 
 EventId = Annotated[
@@ -146,7 +145,7 @@ class OpenedEvent:
     specversion: Annotated[Literal["1.0"], _SPEC] = "1.0"
     datacontenttype: Annotated[Literal["application/json"], _DATA_TYPE] = "application/json"
 
-    __pydantic_config__ = _shown(_envelope("0:17:0:0", OPENED_TYPE, _OPENED), required=_ALWAYS)
+    __pydantic_config__ = shown(_envelope("0:17:0:0", OPENED_TYPE, _OPENED), required=_ALWAYS)
 
 
 @dataclass(frozen=True)
@@ -162,7 +161,7 @@ class EntryEvent:
     specversion: Annotated[Literal["1.0"], _SPEC] = "1.0"
     datacontenttype: Annotated[Literal["application/json"], _DATA_TYPE] = "application/json"
 
-    __pydantic_config__ = _shown(_envelope("0:17:3:1", ENTRY_TYPE, _ENTRY), required=_ALWAYS)
+    __pydantic_config__ = shown(_envelope("0:17:3:1", ENTRY_TYPE, _ENTRY), required=_ALWAYS)
 
 
 Event = Annotated[OpenedEvent | EntryEvent, Field(discriminator="type")]

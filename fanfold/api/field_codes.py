@@ -12,7 +12,8 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from typing_extensions import TypeAliasType
 
-from fanfold.api.words import MadeId, Refuses, Says, TransferId
+from fanfold.api.words.names import MadeId, TransferId
+from fanfold.api.words.rules import Refuses, Says
 
 
 @cache

@@ -5,16 +5,13 @@ The application that is made for it is never served: doors keep to the same decl
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
 import warnings
 from collections.abc import Iterable, Mapping
-from functools import cache
-from typing import Annotated, Any, Final, Union, cast, get_type_hints
+from typing import Final
 
-from fastapi import Body, FastAPI, Header, Path, Query
+from fastapi import FastAPI
 from fastapi.responses import JSONResponse
-from pydantic import ConfigDict, Field, TypeAdapter
+from pydantic import TypeAdapter
 from pydantic.json_schema import PydanticJsonSchemaWarning
 
 from fanfold.api import grammar
@@ -28,11 +25,13 @@ from fanfold.api.answer_headers import (
     STALE_SINCE,
     STALE_SINCE_MEANS,
 )
-from fanfold.api.answers import Health, Problem, Readiness
-from fanfold.api.body_checks import LINE_WORDS
+from fanfold.api.answers.problem import Problem
+from fanfold.api.answers.process import Health, Readiness
+from fanfold.api.batch_line_schema import line_schemas
+from fanfold.api.declared import SCHEMA_REF, Document
+from fanfold.api.openapi_operation import operation_of
 from fanfold.api.problems import PROBLEMS, problem_document
-from fanfold.api.questions import WAIT_SECONDS_MAX
-from fanfold.api.requests import BATCH_LINES_MAX, BODY_BYTES_MAX, LegsTransfer, Transfer
+from fanfold.api.requests import BATCH_LINES_MAX, BODY_BYTES_MAX
 from fanfold.api.routes import (
     ARROW,
     BATCH,
@@ -51,9 +50,6 @@ from fanfold.api.routes import (
     Route,
     Side,
 )
-from fanfold.api.words import AccountId, Choice, TransferId
-
-Document = dict[str, Any]
 
 WRITE_SIDE: Final = (
     "Every answer to a write is given from the log: what it says has happened is durable. An id means one command, in all "
@@ -99,35 +95,6 @@ PROBES: Final = (
     ),
 )
 """What every process answers."""
-
-_KEY: Final = Annotated[
-    str,
-    Header(
-        alias="Idempotency-Key",
-        pattern=grammar.whole(grammar.KEY),
-        description=(
-            "Stands for the id where the body has none. A key that is a UUID (in capitals or not, with or without hyphens, "
-            "braces or `urn:uuid:`) is that id; of any other the id is made (UUIDv5 of caller and key), and the answer tells it. "
-            "A key in quotes (a string of a structured field) is what is in them. "
-            "So 32 hexadecimal digits that are no UUID, such as a hash, need a letter before them: digits that look like a UUID "
-            "of version 7 tell a time, and may be refused for it. Blanks around the key are no part of it. An id made "
-            "of a key carries no time: it is remembered for ever where `FANFOLD_IDS` names a folder, elsewhere for 7 days; and "
-            "when there is no room for another there, the answer is 503 `id_memory_full`, and nothing was run."
-        ),
-    ),
-]
-_PREFER: Final = Annotated[
-    str,
-    Header(
-        alias="Prefer",
-        description=(
-            f"`wait=N`: answer after N seconds, 0 to {WAIT_SECONDS_MAX}, even when a transfer across partitions is not over. "
-            "A batch waits once for all its lines."
-        ),
-        examples=["wait=5"],
-    ),
-]
-_DRY_RUN: Final = Annotated[Choice, Field(description="Tell what would become of it; change nothing.")]
 _POSITION_HEADER: Final = {
     "description": POSITION_MEANS,
     "schema": {"type": "string", "pattern": grammar.whole(grammar.POSITIONS)},
@@ -140,8 +107,6 @@ _STALE_SINCE_HEADER: Final = {
     "schema": {"type": "string", "format": "date-time"},
     "example": "2026-01-01T00:00:00.000000Z",
 }
-_REF: Final = "#/components/schemas/{model}"
-_SEGMENTS: Final = {"account": AccountId, "transfer": TransferId, "hold": TransferId}
 
 
 def public_document() -> Document:
@@ -187,7 +152,7 @@ def document(routes: Iterable[Route], title: str, description: str, *, stream: b
         schemas.pop(name, None)
     if any(route.operation == "transfer_batch" for route in routes):
         schemas |= line_schemas()
-    problem = TypeAdapter(Problem).json_schema(ref_template=_REF)
+    problem = TypeAdapter(Problem).json_schema(ref_template=SCHEMA_REF)
     schemas |= problem.pop("$defs") | {"Problem": problem}
     made["components"]["schemas"] = dict(sorted(schemas.items()))
     if stream:
@@ -222,10 +187,10 @@ def _describe(app: FastAPI, route: Route) -> None:
             responses[status]["headers"] = {STALE_SINCE: _STALE_SINCE_HEADER}
     responses |= _refusals(route.codes)
     if route.operation == "ready":  # of a gateway it is no problem document, ready or not
-        responses[503]["content"][JSON] = {"schema": {"$ref": _REF.format(model=Readiness.__name__)}}
+        responses[503]["content"][JSON] = {"schema": {"$ref": SCHEMA_REF.format(model=Readiness.__name__)}}
     app.add_api_route(
         route.path,
-        _operation(route),
+        operation_of(route),
         methods=[route.method],
         operation_id=route.operation,
         summary=route.summary,
@@ -261,7 +226,7 @@ def _refusals(codes: Iterable[str]) -> dict[int | str, Document]:
                 PROBLEM: {
                     "schema": {
                         "allOf": [
-                            {"$ref": _REF.format(model="Problem")},
+                            {"$ref": SCHEMA_REF.format(model="Problem")},
                             {"properties": {"code": {"enum": by_status[status]}}},
                         ]
                     },
@@ -291,87 +256,9 @@ def _content(route: Route, answered: Answered) -> Document:
     return {NDJSON: {"schema": {"type": "string"}}, ARROW: {"schema": {"type": "string", "format": "binary"}}}
 
 
-def _operation(route: Route) -> Any:
-    """A function with the signature of the operation: what FastAPI reads."""
-    parameters = []
-
-    def add(name: str, annotation: Any, default: Any = inspect.Parameter.empty) -> None:
-        parameters.append(
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=default)
-        )
-
-    for segment, word in _SEGMENTS.items():
-        if f"{{{segment}}}" in route.path:
-            add(segment, Annotated[word, Path()])
-    if route.asked:
-        add("body", Annotated[Union[tuple(_body(route, kind) for kind in route.asked)], Body()])  # noqa: UP007
-    for field in dataclasses.fields(route.query) if route.query is not None else ():
-        annotation = _hints(cast("Any", route.query))[field.name]
-        default = inspect.Parameter.empty if field.default is dataclasses.MISSING else field.default
-        add(field.name, Annotated[annotation, Query()], default)
-    if route.keyed:
-        add("key", _KEY, None)
-    if route.waits:
-        add("prefer", _PREFER, None)
-
-    def operation() -> None:
-        """Never called."""
-
-    operation.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    operation.__doc__ = None
-    return operation
-
-
-def _body(route: Route, kind: Any) -> Any:
-    about = getattr(kind, "about", None)
-    return body_of(kind, about, route.keyed) if route.side == "write" else kind
-
-
-@cache
-def _hints(kind: Any) -> dict[str, Any]:
-    return get_type_hints(kind, include_extras=True)
-
-
-@cache
-def body_of(kind: Any, about: str | None, may_be_dry: bool) -> Any:
-    """A command as the body of its own address: without what the path says (`about`), and with the wish for a dry run."""
-    fields: list[tuple[str, Any, Any]] = [
-        (field.name, _hints(kind)[field.name], dataclasses.field(default=field.default))
-        for field in dataclasses.fields(kind)
-        if field.name != about
-    ]
-    if may_be_dry:
-        fields.append(("dry_run", _DRY_RUN, dataclasses.field(default=False)))
-    config: ConfigDict = kind.__pydantic_config__
-    extra = cast("Document", config.get("json_schema_extra", {}))
-    examples = [
-        {name: each[name] for name in each if name != about} for each in cast("list[Document]", extra["examples"])
-    ]
-    shown = ConfigDict(extra="forbid", json_schema_extra=cast("Any", extra | {"examples": examples}))
-    made = dataclasses.make_dataclass(
-        f"{kind.__name__}Body", fields, kw_only=True, namespace={"__pydantic_config__": shown}
-    )
-    made.__doc__ = kind.__doc__
-    return made
-
-
-def line_schemas() -> Document:
-    """JSON Schema of one line of a batch, `BatchLine`, and the schemas that it names."""
-    lines: list[Any] = [Transfer, LegsTransfer]
-    for word, kinds in LINE_WORDS.items():
-        inner = kinds[0] if len(kinds) == 1 else Union[kinds]  # noqa: UP007
-        about = f"The line of a batch that says `{word}`."
-        closed = {"__pydantic_config__": ConfigDict(extra="forbid"), "__doc__": about}
-        field = (word, Annotated[inner, Field(description="What is asked, with its id where it has one.")])
-        lines.append(dataclasses.make_dataclass(f"{word.title()}Line", [field], namespace=closed))
-    every: Any = Union[tuple(lines)]  # noqa: UP007
-    made = TypeAdapter(every).json_schema(ref_template=_REF)
-    return {**made.pop("$defs"), "BatchLine": made | {"description": "One line of a batch: one command."}}
-
-
 def _lines() -> Document:
     content = {
-        NDJSON: {"schema": {"type": "string"}, "x-line": {"$ref": _REF.format(model="BatchLine")}},
+        NDJSON: {"schema": {"type": "string"}, "x-line": {"$ref": SCHEMA_REF.format(model="BatchLine")}},
         ARROW: {"schema": {"type": "string", "format": "binary"}},
     }
     return {"requestBody": {"required": True, "content": content}}

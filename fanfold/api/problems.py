@@ -353,6 +353,9 @@ NOT_TAKEN: Final = frozenset(
 )
 """Of the answers that are worth asking again (5xx, 429) those that say that this request did nothing."""
 
+PASSING: Final = frozenset({"upstream_unavailable", "overloaded", "not_ready", "view_rebuilding", "stopping"})
+"""Why a subscribe is refused for now only: any other says that what was asked is wrong. `clients/javascript` has them, too."""
+
 OF_AN_ACCOUNT: Final = {
     "account_unknown": "Nothing changed. Look at how the account is written; it is opened first.",
     "account_closed": "Nothing changed. Reopen the account first.",

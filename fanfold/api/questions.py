@@ -10,9 +10,11 @@ from pydantic.annotated_handlers import GetCoreSchemaHandler, GetJsonSchemaHandl
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from fanfold.api import grammar
-from fanfold.api.answers import OPEN_PHASES
-from fanfold.api.frames import RATE_HZ_MAX
-from fanfold.api.words import ACCOUNT_SAYS, AccountId, Asset, Optionally, Owner, Reference, Says, TransferId
+from fanfold.api.answers.members import OPEN_PHASES
+from fanfold.api.frames.asked import RATE_HZ_MAX
+from fanfold.api.words.beside import Reference
+from fanfold.api.words.names import ACCOUNT_SAYS, AccountId, Asset, Owner, TransferId
+from fanfold.api.words.rules import Optionally, Says
 
 WAIT_MS_DEFAULT: Final = 2_000
 WAIT_MS_MAX: Final = 10_000
@@ -24,6 +26,8 @@ OLDER_THAN_S_MAX: Final = 1_000_000_000
 """Some 31 years, so that the subtraction from now stays a time."""
 BALANCES_MAX: Final = 10_000
 """What one socket of a gateway may subscribe to."""
+IDS_MAX: Final = 512
+"""Of one question about parties: each may be looked for in the archive."""
 WAIT_SECONDS_MAX: Final = 30
 """Of `Prefer: wait=N`. Longer than any transfer across partitions takes where nothing is down; a client asks again rather than
 hold on. The gateway waits longer for an answer (`FANFOLD_UPSTREAM_SILENCE_MS`), and a proxy in front of it must, too."""
@@ -389,6 +393,20 @@ class ManyBalances:
     accounts: Annotated[list[AccountId], Field(max_length=BALANCES_MAX, description="Whose balances.")]
     min_position: Optionally[MinPosition] = None
     written: Optionally[Written] = None
+    wait_ms: Annotated[int, Field(strict=True, ge=0, le=WAIT_MS_MAX, description=_WAITS)] = WAIT_MS_DEFAULT
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True)
+class ManyParties:
+    """Of many transfers and holds, for gateways. at_once: an id of which not everything is known by now is null, too."""
+
+    ids: Annotated[list[TransferId], Field(max_length=IDS_MAX, description="Of which commands.")]
+    at_once: Annotated[bool, Field(strict=True, description="Whether all that is in the log is not waited for.")] = (
+        False
+    )
+    min_position: Optionally[MinPosition] = None
     wait_ms: Annotated[int, Field(strict=True, ge=0, le=WAIT_MS_MAX, description=_WAITS)] = WAIT_MS_DEFAULT
 
     __pydantic_config__ = ConfigDict(extra="forbid")

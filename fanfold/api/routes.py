@@ -8,7 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, Literal, NamedTuple, cast
 
-from fanfold.api import answers, questions, requests
+from fanfold.api import questions, request_parts, requests
+from fanfold.api.answers.accounts import Accounts, AccountState, Balances, OpenedAccount
+from fanfold.api.answers.commands import Done, Pending
+from fanfold.api.answers.holds import OpenHolds
+from fanfold.api.answers.outcomes import Outcome, OutcomeAndParties, PartiesOfMany, Referred
+from fanfold.api.answers.positions import PositionsNow
+from fanfold.api.answers.statement import Entries
+from fanfold.api.answers.system import System
+from fanfold.api.answers.tickets import TicketGiven
+from fanfold.api.answers.under_way import OpenTransfers
 from fanfold.api.field_codes import field_codes
 from fanfold.api.problems import PROBLEMS
 
@@ -124,8 +133,8 @@ def _command(
 ) -> Route:
     """What all addresses of one command with an id have in common."""
     answered = {
-        201: Answered(answers.Done, done),
-        202: Answered(answers.Pending, "It is under way between partitions."),
+        201: Answered(Done, done),
+        202: Answered(Pending, "It is under way between partitions."),
     }
     refused = (*_OF_IDS, *refused)
     return Route(
@@ -140,8 +149,8 @@ OPEN_ACCOUNT: Final = Route(
     "open_account",
     "Open an account, or find it open with the same terms",
     {
-        200: Answered(answers.OpenedAccount, "It was there with the same terms."),
-        201: Answered(answers.OpenedAccount, "It is open."),
+        200: Answered(OpenedAccount, "It was there with the same terms."),
+        201: Answered(OpenedAccount, "It is open."),
     },
     asked=(requests.Open,),
     refused=("account_exists_with_other_terms", "asset_collides"),
@@ -152,7 +161,7 @@ CHANGE_ACCOUNT: Final = Route(
     "write",
     "change_account",
     "Freeze, free, close or reopen an account",
-    {200: Answered(answers.Done, "The flags are as asked.")},
+    {200: Answered(Done, "The flags are as asked.")},
     "A frozen account gives nothing (`debit`) or receives nothing (`credit`); what was held or begun before goes on. "
     "Only an account at zero can be closed.",
     (requests.Change,),
@@ -235,8 +244,8 @@ BATCH: Final = Route(
         "batch_too_large",
         "batch_kind_unsupported",
         # Rows of an Arrow stream are refused together.
-        *field_codes(requests.TwoAccounts),
-        *field_codes(requests.Once),
+        *field_codes(request_parts.TwoAccounts),
+        *field_codes(request_parts.Once),
     ),
     of_lines=_of_lines(),
 )
@@ -246,7 +255,7 @@ ENTRIES: Final = Route(
     "read",
     "get_entries",
     "The statement of an account: every change of it, with the balance after each",
-    {200: Answered(answers.Entries, "A page of entries.")},
+    {200: Answered(Entries, "A page of entries.")},
     "An entry is never told twice and none is left out, however much moves between two pages: `next` of a page says where the "
     "next one begins. A page may be shorter than `limit`, also empty, and still have a `next`, where few entries are of the "
     "direction asked for.",
@@ -259,7 +268,7 @@ ACCOUNTS: Final = Route(
     "read",
     "get_accounts",
     "Accounts in the order of their names, or those of some ids, as they are or were",
-    {200: Answered(answers.Accounts, "A page of accounts, each at the position of its partition.")},
+    {200: Answered(Accounts, "A page of accounts, each at the position of its partition.")},
     "A page may be shorter than `limit`, also empty, and still have a `next`, where few accounts are of the asset or owner asked "
     "for. Accounts are never deleted, so that what is behind a cursor is told once. With `ids` all of those are told, and in "
     "`absent` which of them are not there. With `as_of` the accounts that existed then, as they were, each partition at its last "
@@ -274,7 +283,7 @@ HOLDS: Final = Route(
     "read",
     "get_holds",
     "The holds that are open on an account",
-    {200: Answered(answers.OpenHolds, "What each still holds of the account, the oldest first.")},
+    {200: Answered(OpenHolds, "What each still holds of the account, the oldest first.")},
     query=questions.OfHolds,
     refused=("account_not_found", *_LATE),
 )
@@ -284,7 +293,7 @@ REFERRED: Final = Route(
     "read",
     "find_transfers",
     "The commands that had a reference, however long ago",
-    {200: Answered(answers.Referred, "Their outcomes, the newest first.")},
+    {200: Answered(Referred, "Their outcomes, the newest first.")},
     query=questions.OfReference,
     refused=("history_unavailable", *_LATE),
 )
@@ -294,7 +303,7 @@ ACCOUNT: Final = Route(
     "read",
     "get_account",
     "The balance of an account",
-    {200: Answered(answers.AccountState, "The account at `position`.")},
+    {200: Answered(AccountState, "The account at `position`.")},
     "With `as_of` as it was at a time, a position or a version, from the log itself: `position` and `block_hash` say which block "
     "that was, and `final` whether anything could still come that belongs to that moment.",
     query=questions.OfAccount,
@@ -313,11 +322,7 @@ OUTCOME: Final = Route(
     "read",
     "get_transfer",
     "The outcome of a transfer or hold, as its POST answered it, and what became of it since",
-    {
-        200: Answered(
-            answers.Outcome, "What became of it: `result` is done, refused, or pending with its phase and steps."
-        )
-    },
+    {200: Answered(Outcome, "What became of it: `result` is done, refused, or pending with its phase and steps.")},
     "Beside what the POST answers: the `legs` of a transfer across partitions and the accounts after each step, `reversed_by`, "
     "`asked_by`, and of a hold what is left of it. `accounts` are as the outcome left them, of a transfer across partitions "
     "those of its home partition only: for a balance as it is now ask for the account.",
@@ -330,7 +335,7 @@ UNDER_WAY: Final = Route(
     "read",
     "get_transfers",
     "Transfers across partitions that are under way, oldest first",
-    {200: Answered(answers.OpenTransfers, "What is under way, and what each waits for, as of `position`.")},
+    {200: Answered(OpenTransfers, "What is under way, and what each waits for, as of `position`.")},
     query=questions.OfTransfers,
     refused=_LATE,
 )
@@ -340,7 +345,7 @@ SYSTEM: Final = Route(
     "read",
     "get_system",
     "The system accounts of an asset: what came from outside, and what is in flight",
-    {200: Answered(answers.System, "Sums over all partitions (or those asked for), and each at its position.")},
+    {200: Answered(System, "Sums over all partitions (or those asked for), and each at its position.")},
     "An asset that no account has is `account_not_found`: no balance is not zero. Of some partitions that is not said, for "
     "others may have it: there its accounts are null. With `as_of` as it was then, each partition at its last block of that time "
     "or before: what came from outside, what was in flight and all accounts sum to zero at every block.",
@@ -353,7 +358,7 @@ POSITIONS: Final = Route(
     "read",
     "get_positions",
     "How far each partition is, and how far readers are behind the log",
-    {200: Answered(answers.PositionsNow, "The marks of each partition, and what is between them.")},
+    {200: Answered(PositionsNow, "The marks of each partition, and what is between them.")},
     "Of the partitions that this read side projects. The end of a log is looked at once a second at most, whoever asks.",
 )
 BALANCES: Final = Route(
@@ -362,7 +367,7 @@ BALANCES: Final = Route(
     "read",
     "get_balances",
     "Many balances at once, for gateways; null for an account that does not exist as of its partition's position",
-    {200: Answered(answers.Balances, "In the order asked for.")},
+    {200: Answered(Balances, "In the order asked for.")},
     "`undecided`: places of accounts that are null while the view is behind the log. `failed`: partitions that were not read, "
     "and why, as codes; their accounts are null and have no position. When none can be read, the answer is a 503.",
     (questions.ManyBalances,),
@@ -375,16 +380,29 @@ PARTIES: Final = Route(
     "read",
     "get_parties",
     "The outcome of a transfer or hold with all accounts that it was about, for gateways",
-    {200: Answered(answers.OutcomeAndParties, "What became of it, and of whom it was.")},
+    {200: Answered(OutcomeAndParties, "What became of it, and of whom it was.")},
     "What is refused is refused as `GET /v1/transfers/{transfer}` refuses it, in the same words.",
     query=questions.Waiting,
     refused=("transfer_not_found", "id_ambiguous", *_LATE),
+    public=False,
+)
+MANY_PARTIES: Final = Route(
+    "POST",
+    "/internal/parties",
+    "read",
+    "get_parties_of_many",
+    "The accounts that each of many transfers and holds was about, for gateways; null for an id that nothing has",
+    {200: Answered(PartiesOfMany, "In the order asked for.")},
+    "Unless it is asked `at_once` all that is in the log is looked at first, once for all ids that are not found before.",
+    (questions.ManyParties,),
+    refused=_LATE,
     public=False,
 )
 
 ROUTES: Final = (
     OPEN_ACCOUNT, CHANGE_ACCOUNT, TRANSFER, REVERSE, HOLD, CAPTURE, VOID, BATCH, ENTRIES, HOLDS, ACCOUNT, ACCOUNTS,
     OUTCOME, UNDER_WAY, REFERRED, SYSTEM, POSITIONS, BALANCES, PARTIES,
+    MANY_PARTIES,
 )  # fmt: skip
 """An address that another one is the beginning of stands before it: whatever is no segment of its own belongs to the name.
 
@@ -421,7 +439,7 @@ TICKETS: Final = Route(
     "read",
     "give_ticket",
     "A ticket that opens one stream, for who can send no header there",
-    {201: Answered(answers.TicketGiven, "The ticket.")},
+    {201: Answered(TicketGiven, "The ticket.")},
     "An EventSource of a page cannot say `Authorization`: it is given `?ticket=` in the address instead, of `GET /v1/stream/sse` "
     "or of `GET /v1/stream`. A ticket counts once and for half a minute, at every gateway, and the stream that it opens ends as "
     "one of the token would: when that expires, or within a second of being revoked. An EventSource that comes back by itself "

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar, cast, get_origin, get_type_hints
 
 from pydantic import TypeAdapter
 
-from fanfold.api.words import LeftOut
+from fanfold.api.words.rules import LeftOut
 
 T = TypeVar("T")
 

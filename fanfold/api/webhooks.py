@@ -1,6 +1,6 @@
 """What a webhook delivers: runs of balance changes as a POST, by the rules of Standard Webhooks (standardwebhooks.com, 1.0.0).
 
-The fields of a change mean what they mean on the stream (`frames.BalanceItem`) and in what is published (`events.EntryMade`):
+The fields of a change mean what they mean on the stream (`frames/pushed.py`) and in what is published (`events.EntryMade`):
 absolute values, amounts as strings of digits, and the version of the account, by which a receiver knows what is new to it.
 """
 
@@ -9,12 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
-from fanfold.api.answers import AssetName, EntryKind, Flag, Id, Version
+from fanfold.api.answers.members import AssetName, EntryKind, Flag, Id, Version
+from fanfold.api.declared import OPEN
 from fanfold.api.events import AnyAccount, EventId
 from fanfold.api.values import adapter
-from fanfold.api.words import Balance, Moment, OptionalBalance, Optionally, PositionText, Reference
+from fanfold.api.words.beside import Reference
+from fanfold.api.words.rules import Optionally
+from fanfold.api.words.told import Balance, Moment, OptionalBalance, PositionText
 
 BALANCES_TYPE: Final = "fanfold.balances.v1"
 TEST_TYPE: Final = "fanfold.test.v1"
@@ -27,8 +30,6 @@ CHANGES_MAX: Final = 500
 """Of one delivery. A receiver that stores a change in some 10 ms has answered within the time it is given."""
 BODY_BYTES_MAX: Final = 256 * 1024
 """Of one delivery: what small servers take without being told to, and little to hold for each webhook."""
-
-_OPEN: Final = ConfigDict(extra="ignore")
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class BalanceChange:
         Field(description="What the account may not do from now on; absent where that is as before."),
     ] = None
 
-    __pydantic_config__ = _OPEN
+    __pydantic_config__ = OPEN
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Delivery:
     block_hash: Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="Of the block at `position`, in hex.")]
     changes: Annotated[tuple[BalanceChange, ...], Field(min_length=1, max_length=CHANGES_MAX)]
 
-    __pydantic_config__ = _OPEN
+    __pydantic_config__ = OPEN
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class BalancesWebhook:
     data: Delivery
     type: Annotated[Literal["fanfold.balances.v1"], Field(description="What is delivered.")] = "fanfold.balances.v1"
 
-    __pydantic_config__ = _OPEN
+    __pydantic_config__ = OPEN
 
 
 def webhook_schema() -> dict[str, Any]:

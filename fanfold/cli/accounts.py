@@ -11,7 +11,7 @@ import typer
 
 from fanfold.amounts import money
 from fanfold.answers import Refusal, SystemState
-from fanfold.api.answers import AccountState
+from fanfold.api.answers.accounts import AccountState
 from fanfold.api.problems import PROBLEMS
 from fanfold.api.questions import ACCOUNTS_MAX
 from fanfold.api.values import told_of

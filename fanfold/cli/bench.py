@@ -32,6 +32,7 @@ class Name(StrEnum):
     BATCHES = "batches"
     IDS = "ids"
     LONE = "lone"
+    GETS = "gets"
     START = "start"
     MEMORY = "memory"
     HISTORY = "history"
@@ -51,6 +52,7 @@ _TRANSFERS = {
     Name.PUSH: 200_000,
     Name.BATCHES: 131_072,
     Name.LONE: 16_000,
+    Name.GETS: 20_000,
     Name.IDS: 16_777_216,
     Name.START: 1_000_000,
     Name.MEMORY: 1_000_000,
@@ -63,6 +65,7 @@ _ACCOUNTS = {
     Name.PUSH: 2_000,
     Name.BATCHES: 1_000,
     Name.LONE: 1_000,
+    Name.GETS: 1_000,
     Name.IDS: 4_000_000,
     Name.START: 200_000,
     Name.MEMORY: 1_000_000,
@@ -76,6 +79,7 @@ _PARTITIONS = {
     Name.PUSH: 1,
     Name.BATCHES: 1,
     Name.LONE: 1,
+    Name.GETS: 1,
     Name.START: 1,
     Name.MEMORY: 1,
     Name.HISTORY: 1,
@@ -89,14 +93,14 @@ def bench(
         int | None,
         typer.Option(
             help="transfers in all (4,000,000; cross: 500 a protocol; deployed: 1,000; requests: 20,000; door: 400,000; "
-            "push: 200,000; batches: 131,072; lone: 16,000; ids: 16,777,216; start, memory and publish: 1,000,000; "
-            "history: 10,000,000)"
+            "push: 200,000; batches: 131,072; lone: 16,000; gets: 20,000 a turn; ids: 16,777,216; start, memory and publish: "
+            "1,000,000; history: 10,000,000)"
         ),
     ] = None,
     accounts: Annotated[
         int | None,
         typer.Option(
-            help="accounts in all (100,000; deployed: 100; requests, batches and lone: 1,000; push: 2,000, a socket each; "
+            help="accounts in all (100,000; deployed: 100; requests, batches, lone and gets: 1,000; push: 2,000, a socket each; "
             "ids: 4,000,000; start: 200,000; memory: 1,000,000)"
         ),
     ] = None,
@@ -139,6 +143,7 @@ def bench(
     push: a gateway's pushes a core-second beside a bare asyncio protocol's, and what changes cost it that nobody watches.
     batches: transfers in batches of lines and of Arrow to `fanfold up`, processor time of each.
     lone: single POSTs, 1, 4, 16 and 64 at once: latency, and the processor time of each stage from HTTP to the answer.
+    gets: reading a balance from `fanfold up`, processor time of each, beside a bare answer over the same server.
     kafka: as writes, with the event log in a real broker (KAFKA_BOOTSTRAP, or one is started).
 
     Examples:

@@ -10,7 +10,7 @@ from typing import Annotated, Final
 
 import typer
 
-from deploy.services import open_log_to_read
+from deploy.named_log import open_log_to_read
 from fanfold.amounts import money
 from fanfold.cli.asking import fail
 from fanfold.cli.from_checkout import from_checkout

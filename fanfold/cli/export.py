@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from deploy.services import export_events
+from deploy.whole_log_work import export_events
 from fanfold.cli.known_failures import UNREADABLE, code_of_partitions, failures_told
 from fanfold.cli.output import NOT_TOLD, say
 from fanfold.cli.progress import progress_line

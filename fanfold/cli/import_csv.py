@@ -15,7 +15,7 @@ from rich.progress import MofNCompleteColumn, Progress, ProgressColumn, TextColu
 
 from fanfold.amounts import BadAmount, decimals_of, units_of
 from fanfold.answers import Opened, Refusal
-from fanfold.api.answers import Moved, Pending
+from fanfold.api.answers.commands import Moved, Pending
 from fanfold.api.requests import Open, Transfer
 from fanfold.cli.asking import DEFAULT_URL, REFUSED, Url, check_url, fail, run
 from fanfold.cli.csv_source import CsvSource, csv_source

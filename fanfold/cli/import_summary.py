@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Final
 
 from fanfold.answers import Opened, Refusal
-from fanfold.api.answers import Moved
+from fanfold.api.answers.commands import Moved
 from fanfold.cli.output import laid_out
 from fanfold.cli.sheet import Column, Sheet
 from fanfold.rows import Row, Skipped

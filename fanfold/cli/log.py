@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from deploy.services import open_log_to_read
+from deploy.named_log import open_log_to_read
 from fanfold.cli.known_failures import UNREADABLE, failures_told
 from fanfold.cli.output import complain, say_next
 from read_side.contract.how_far import check_partitions

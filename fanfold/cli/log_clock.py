@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 import typer
 from rich.progress import MofNCompleteColumn
 
-from deploy.services import log_is_in_kafka, log_times_of_environment
+from deploy.named_log import log_is_in_kafka, log_times_of_environment
 from fanfold.cli.known_failures import UNREADABLE, failures_told
 from fanfold.cli.output import NOT_TOLD, laid_out, say
 from fanfold.cli.progress import kept, progress_line

@@ -35,8 +35,8 @@ class Group(NamedTuple):
     commands: dict[str, Command]
 
 
-SERVICES: Final = "services"
-"""The file of the commands that serve."""
+SERVICES: Final = ("up", "services")
+"""The files of the commands that serve."""
 LOG_COMMANDS: Final = {
     "clock": Command("log_clock", "clock", "Tell whether the log's time is ahead of this machine's clock."),
 }
@@ -59,7 +59,7 @@ WEBHOOK_COMMANDS: Final = {
     "test": Command("webhooks", "test", "Send a signed test delivery now."),
 }
 COMMANDS: Final[dict[str, Command | Group]] = {
-    "up": Command(SERVICES, "up", "Start everything in one process: file log, views, gateway and console."),
+    "up": Command("up", "up", "Start everything in one process: file log, views, gateway and console."),
     "open": Command("accounts", "open_account", "Open an account, or find it open with the same terms."),
     "transfer": Command("moves", "transfer", "Move money from one account to another, or in legs, all or nothing."),
     "hold": Command("moves", "hold", "Hold money for somebody: nobody can spend it until it is captured or let go."),
@@ -91,10 +91,10 @@ COMMANDS: Final[dict[str, Command | Group]] = {
     "rebuild": Command("rebuild", "rebuild", "Make the view again from the log, compare, and switch."),
     "rollback": Command("rollback", "rollback", "Go back to the view of before the last switch, caught up."),
     "trim": Command("trim", "trim", "Let the log forget what its archive has and nothing needs it for."),
-    "write-side": Command(SERVICES, "write_side", "Start the write side alone."),
-    "projector": Command(SERVICES, "projector", "Start the read side alone."),
-    "gateway": Command(SERVICES, "gateway", "Start the gateway alone."),
-    "webhooks": Command(SERVICES, "webhooks", "Deliver webhooks alone: over a log in Kafka."),
+    "write-side": Command("services", "write_side", "Start the write side alone."),
+    "projector": Command("services", "projector", "Start the read side alone."),
+    "gateway": Command("services", "gateway", "Start the gateway alone."),
+    "webhooks": Command("services", "webhooks", "Deliver webhooks alone: over a log in Kafka."),
     "webhook": Group("Have webhooks: who is told of changes by a POST.", WEBHOOK_COMMANDS),
     "token": Command("keys", "token", "Make a token with a key of your own, for tests and small set-ups."),
     "key": Group("Have the keys of machines: who asks without a person.", KEY_COMMANDS),
@@ -150,7 +150,7 @@ class _Commands(_HelpIsSaid, TyperGroup):
             return name, found, rest
         known = self.known[name]
         assert isinstance(known, Command)
-        if known.file == SERVICES:
+        if known.file in SERVICES:
             one_heap.for_all_threads()
         gc.disable()  # of the thousands of objects that modules make none goes: looking for one took a tenth of a start
         module = importlib.import_module(f"fanfold.cli.{known.file}")

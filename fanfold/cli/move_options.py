@@ -12,12 +12,14 @@ import typer
 
 from fanfold.amounts import BadAmount, BadAsset, money, units_of, with_units
 from fanfold.answers import Refusal
-from fanfold.api.answers import AccountState, Moved, Pending
+from fanfold.api.answers.accounts import AccountState
+from fanfold.api.answers.commands import Moved, Pending
 from fanfold.api.ids import new_id
 from fanfold.api.questions import WAIT_SECONDS_MAX
-from fanfold.api.requests import Command, Hold, HoldBetween, Leg, LegsTransfer, Transfer
+from fanfold.api.request_parts import Leg
+from fanfold.api.requests import Command, Hold, HoldBetween, LegsTransfer, Transfer
 from fanfold.api.values import told_of
-from fanfold.api.words import Across
+from fanfold.api.words.beside import Across
 from fanfold.cli.asking import DEFAULT_URL, NOT_ANSWERED, AsJson, Url, ask, fail, fail_refused
 from fanfold.cli.output import laid_out, say
 from fanfold.cli.sheet import Column, Sheet

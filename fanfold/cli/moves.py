@@ -8,7 +8,7 @@ import typer
 
 from fanfold.amounts import with_units
 from fanfold.answers import Refusal
-from fanfold.api.answers import Moved
+from fanfold.api.answers.commands import Moved
 from fanfold.api.requests import Capture, Hold, HoldBetween, LegsTransfer, Reverse, Transfer, Void
 from fanfold.cli.asking import ask, fail_refused
 from fanfold.cli.move_options import Between, HowAcross, HowAsked, Movement, Note, Units, fail_typed, legs_instead_of

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from deploy.services import keep_projection, verify_projection
+from deploy.whole_log_work import keep_projection, verify_projection
 from fanfold.cli.known_failures import STOPPED, UNREADABLE, code_of_partitions, failures_told
 from fanfold.cli.output import NOT_TOLD, say, say_next
 from fanfold.cli.progress import progress_line

@@ -13,10 +13,10 @@ from typing import Annotated, Any, Final
 import typer
 from pydantic import ValidationError
 
-from deploy.services import open_log_to_read
+from deploy.named_log import open_log_to_read
 from fanfold.answers import Refusal
 from fanfold.api import grammar
-from fanfold.api.answers import AccountState
+from fanfold.api.answers.accounts import AccountState
 from fanfold.api.malformed import Malformed
 from fanfold.api.values import read, told_of
 from fanfold.cli.asking import DEFAULT_URL, Url, ask, fail_refused, refuse_system

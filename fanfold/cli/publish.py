@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import ProgressColumn, TextColumn, TimeElapsedColumn
 
-from deploy.services import publish_events
+from deploy.whole_log_work import publish_events
 from fanfold.api.events import SOURCE, event_schema
 from fanfold.cli.known_failures import UNREADABLE, code_of_partitions, failures_told
 from fanfold.cli.output import NOT_TOLD, say

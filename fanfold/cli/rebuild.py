@@ -11,7 +11,7 @@ import typer
 from rich.progress import ProgressColumn, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from deploy.control_socket import REBUILD
-from deploy.services import rebuild_views
+from deploy.whole_log_work import rebuild_views
 from fanfold.cli.known_failures import UNREADABLE, failures_told
 from fanfold.cli.output import NOT_TOLD, laid_out, say
 from fanfold.cli.partitions import chosen_partitions

@@ -11,7 +11,7 @@ import typer
 from rich.progress import ProgressColumn, TaskID, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from deploy.control_socket import ROLL_BACK
-from deploy.services import roll_back_views
+from deploy.whole_log_work import roll_back_views
 from fanfold.cli.known_failures import UNREADABLE, failures_told
 from fanfold.cli.output import NOT_TOLD, laid_out, say
 from fanfold.cli.progress import kept, progress_line

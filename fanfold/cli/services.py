@@ -1,41 +1,30 @@
-"""Commands that serve: `up`, and the three sides as services of their own."""
+"""Commands that serve: the three sides as services of their own, and what `up` does once all is imported."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Annotated
-
-import typer
 
 from deploy import one_process, services, serving
 from deploy.settings import ProcessSettings
+from deploy.start_ahead import StartAhead
 from fanfold.cli.known_failures import STOPPED, failures_told
 from fanfold.cli.output import complain, write
 
 
-def up(
-    port: Annotated[int | None, typer.Option(help="port to listen on (FANFOLD_PORT, 8080)")] = None,
-    host: Annotated[str | None, typer.Option(help="address to listen on (FANFOLD_HOST, 127.0.0.1)")] = None,
-) -> None:
-    """Start everything in one process: file log, views, gateway and console.
-
-    Data is kept in FANFOLD_DATA (./data) and survives Ctrl-C, kill -9 and restart.
-
-    Examples:
-
-      fanfold up
-
-      FANFOLD_DATA=/srv/wallet FANFOLD_PARTITIONS=2 fanfold up --port 9000
-    """
-    given = {name: value for name, value in (("port", port), ("host", host)) if value is not None}
+def one_process_up(given: Mapping[str, int | str], ahead: StartAhead | None) -> None:
+    """All sides in one process (`up.py`). given: settings by the command line; ahead: what was begun already."""
 
     def started(address: str, reasons: Sequence[str]) -> None:
         _tell("fanfold", address, reasons)
         _tell_who_is_let_in()
         complain("Open it in a browser to watch balances live. Ctrl-C stops; the data stays.")
 
-    _run(lambda: one_process.main(ProcessSettings.model_validate(ProcessSettings().model_dump() | given), started))
+    def serve() -> None:
+        settings = ProcessSettings.model_validate(ProcessSettings().model_dump() | dict(given))
+        one_process.main(settings, started, ahead)
+
+    _run(serve)
 
 
 def write_side() -> None:

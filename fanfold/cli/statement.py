@@ -14,7 +14,7 @@ import typer
 
 from fanfold.amounts import money
 from fanfold.answers import Refusal
-from fanfold.api.answers import Entries, Entry
+from fanfold.api.answers.statement import Entries, Entry
 from fanfold.api.csv_cells import cell, flags_cell
 from fanfold.api.malformed import Malformed
 from fanfold.api.questions import ENTRIES_DEFAULT, ENTRIES_MAX

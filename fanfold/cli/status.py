@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from fanfold.answers import Refusal
-from fanfold.api.answers import PartitionNow, PartitionProgress, PositionsNow
+from fanfold.api.answers.positions import PartitionNow, PartitionProgress, PositionsNow
 from fanfold.api.values import told_of
 from fanfold.cli.asking import DEFAULT_URL, NOT_ANSWERED, Url, ask, check_url, fail_refused, run
 from fanfold.cli.output import complain, is_terminal, laid_out, say, say_next

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from fanfold.cli.sheet import FOLDED_MIN, GAP, Column, Sheet
-from fanfold.cli.top_figures import WELL, Figures, GatewayFigures, PartitionFigures, ProcessFigures
+from fanfold.cli.status import WELL
+from fanfold.cli.top_figures import Figures, GatewayFigures, PartitionFigures, ProcessFigures
 
 PARTITIONS: Final = (
     Column("partition", right=True),

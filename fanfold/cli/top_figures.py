@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
+from fanfold.cli.status import WELL
 from fanfold.cli.top_samples import Labels, Since, label_of, total
 
 OUTCOMES: Final = "fanfold_projector_outcomes_total"
@@ -17,7 +18,6 @@ REFUSED: Final = "fanfold_gateway_refused_total"
 NO_REFUSAL: Final = frozenset({"done", "exists", "repeated", "pending", "stale"})
 MOVES: Final = frozenset({"transfer", "capture", "reverse"})
 MOVED: Final = frozenset({"done", "pending"})
-WELL: Final = "well"
 
 
 class PartitionFigures(NamedTuple):

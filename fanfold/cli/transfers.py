@@ -10,7 +10,8 @@ from typing import Annotated, Final, NamedTuple
 import typer
 
 from fanfold.answers import Refusal
-from fanfold.api.answers import OpenTransfer, OpenTransfers, StalePartition
+from fanfold.api.answers.stale import StalePartition
+from fanfold.api.answers.under_way import OpenTransfer, OpenTransfers
 from fanfold.cli.asking import DEFAULT_URL, NOT_ANSWERED, AsJson, Url, check_url, fail, fail_refused, run, stale
 from fanfold.cli.output import laid_out, say
 from fanfold.cli.partitions import Unanswered, of_those_that_answer, told

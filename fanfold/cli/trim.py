@@ -11,7 +11,8 @@ import typer
 from rich.progress import DownloadColumn
 
 from deploy.control_socket import TRIM
-from deploy.services import log_folder_of_environment, trim_log_of_environment
+from deploy.named_log import log_folder_of_environment
+from deploy.whole_log_work import trim_log_of_environment
 from fanfold.cli.in_process import done_in_process
 from fanfold.cli.known_failures import UNREADABLE, failures_told
 from fanfold.cli.output import NOT_TOLD, laid_out, say

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, NamedTuple
 import typer
 from rich.progress import ProgressColumn, TextColumn, TimeElapsedColumn
 
-from deploy.services import archive_place, derived_of, open_log_to_read, snapshots_of, view_place
+from deploy.named_log import archive_place, derived_of, open_log_to_read, snapshots_of, view_place
 from fanfold.cli.known_failures import UNREADABLE, failures_told
 from fanfold.cli.output import NOT_TOLD, laid_out, say
 from fanfold.cli.progress import kept, progress_line

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from deploy.services import about_view, embedded_folder, view_outlives_process
+from deploy.named_log import about_view, embedded_folder, view_outlives_process
 from fanfold.cli.in_process import done_in_process
 from fanfold.cli.output import complain
 

@@ -17,6 +17,8 @@ from write_side.contract.words.position import parse_positions
 from write_side.contract.words.times import format_time, time_us
 
 BAD: Final = 1
+ATTEMPTS_MAX: Final = 1_000
+HOURS_MAX: Final = 24 * 30
 NOTICED_S: Final = 3.0
 """How long a process may take to notice the first webhook of all."""
 
@@ -53,8 +55,8 @@ def add(
             help="after the last try: a dead letter and the next one, or everything waits",
         ),
     ] = "go-on",
-    attempts: Annotated[int, typer.Option(help="tries of a delivery", min=1, max=1_000)] = 40,
-    hours: Annotated[float, typer.Option(help="and for how long it is tried", min=0.01, max=720)] = 24.0,
+    attempts: Annotated[int, typer.Option(help="tries of a delivery", min=1, max=ATTEMPTS_MAX)] = 40,
+    hours: Annotated[float, typer.Option(help="and for how long it is tried", min=0.01, max=HOURS_MAX)] = 24.0,
     paused: Annotated[
         bool,
         typer.Option(

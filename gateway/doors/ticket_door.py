@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from fanfold.api.answers import TicketGiven
+from fanfold.api.answers.tickets import TicketGiven
 from fanfold.api.malformed import Malformed
 from fanfold.api.values import document_of
 from fanfold.doors.answer import JSON, Response, malformed, problem

@@ -19,9 +19,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from jwt import PyJWK
 from jwt.exceptions import PyJWTError
 
-ALGORITHMS: Final = ("EdDSA", "ES256", "RS256", "HS256")
-"""What may be allowed by a setting. Nothing else is ever verified: `none` is no algorithm here."""
-
 SECRET_BYTES_MIN: Final = 32
 """Of HS256: a shorter one can be found from a single token (RFC 7518, 3.2)."""
 

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
-from fanfold.api.frames import Wanted
+from fanfold.api.frames.acks import AckedAccount
+from fanfold.api.frames.asked import Wanted
 from gateway.identity.grants import Principal, Right
-from gateway.protocol.messages import Acknowledged, StreamError, ack_frame, error_frame, status_frame
+from gateway.protocol.messages import StreamError, ack_frame, acked, error_frame, status_frame
 from gateway.protocol.outbox import Outbox
 from gateway.protocol.prefixes.prefix_subscription import PrefixSubscription
 from gateway.protocol.subscription import Subscription
@@ -181,7 +182,7 @@ class ClientWatches:
             other.unread |= {each: None for each in prefix.unread if each.open and other.covers(each.shown)}
         return closed
 
-    def _name_with_others(self, rows: Iterable[Acknowledged]) -> None:
+    def _name_with_others(self, rows: Iterable[AckedAccount]) -> None:
         """Accounts of a prefix that ended before it named them: else their numbers would mean nothing."""
         for row in rows:
             for other in self.prefixes.values():
@@ -210,10 +211,10 @@ def _held(
     versions: Mapping[str, int],
     codes: Mapping[str, str],
     histories: Mapping[str, str],
-) -> list[Acknowledged]:
+) -> list[AckedAccount]:
     rows = []
     for each in subscriptions:
         name = each.account
         code = codes.get(name, "account_not_found")
-        rows.append(Acknowledged(each.shown, each.number, versions.get(name), code, histories.get(name)))
+        rows.append(acked(each.shown, each.number, versions.get(name), code, histories.get(name)))
     return rows

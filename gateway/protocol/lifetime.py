@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from fanfold.api.close_codes import MEANINGS, CloseCode
+from fanfold.api.frames.connection import Bye, Heartbeat, Hello, StreamLimits
+from fanfold.api.frames.written import written_as
 from write_side.contract.words.position import format_positions
 
 if TYPE_CHECKING:
@@ -15,32 +17,26 @@ if TYPE_CHECKING:
     from gateway.protocol.subscription import Watcher
 
 
-class Limits(NamedTuple):
-    """What a stream is held to, as `hello` says it. The last two: None where no commands are taken."""
-
-    accounts: int
-    accounts_a_message: int
-    topics_a_message: int
-    message_bytes: int | None = None
-    commands_a_submit: int | None = None
-    submit_bytes: int | None = None
+Limits: Final = written_as(StreamLimits)
+"""What a stream is held to, as `hello` says it."""
+_hello: Final = written_as(Hello)
+_heartbeat: Final = written_as(Heartbeat)
+_bye: Final = written_as(Bye)
 
 
-def hello_frame(connection: str, time: str, heartbeat_ms: int, limits: Limits, sign_in_ms: int | None) -> bytes:
+def hello_frame(connection: str, time: str, heartbeat_ms: int, limits: StreamLimits, sign_in_ms: int | None) -> bytes:
     """The first frame of a stream. connection: names it, in logs too. sign_in_ms: None where nobody has to sign in any more."""
-    said = {name: value for name, value in limits._asdict().items() if value is not None}
-    frame = {"op": "hello", "connection": connection, "time": time, "heartbeat_ms": heartbeat_ms, "limits": said}
-    return msgspec.json.encode(frame if sign_in_ms is None else frame | {"sign_in_ms": sign_in_ms})
+    return msgspec.json.encode(_hello(connection, time, heartbeat_ms, limits, sign_in_ms))
 
 
 def heartbeat_frame(time: str, positions: Mapping[int, int]) -> bytes:
     """positions: the watermark, the block of each partition up to which everything that is watched has been told."""
-    return msgspec.json.encode({"op": "heartbeat", "time": time, "positions": format_positions(positions)})
+    return msgspec.json.encode(_heartbeat(time, format_positions(positions)))
 
 
 def bye_frame(code: CloseCode, after_ms: int) -> bytes:
     """The last frame before a close with this code. after_ms: when the client is to come back."""
-    return msgspec.json.encode({"op": "bye", "code": int(code), "reason": MEANINGS[code].reason, "after_ms": after_ms})
+    return msgspec.json.encode(_bye(int(code), MEANINGS[code].reason, after_ms))
 
 
 def partitions_told(session: Watcher) -> frozenset[int]:

@@ -8,23 +8,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn, cast
 
 import msgspec
 from pydantic import TypeAdapter, ValidationError
 
-from fanfold.api.frames import (
-    CLIENT_FRAMES,
-    NUMBER_MAX,
-    Auth,
-    ClientFrame,
-    Ping,
-    Submit,
-    Subscribe,
-    Unsubscribe,
-    Wanted,
-    WantedTopic,
-)
+from fanfold.api.frames.acks import Ack, AckedAccount, AckedTopic
+from fanfold.api.frames.answered import ErrorFrame, Pong
+from fanfold.api.frames.asked import Auth, Ping, Submit, Subscribe, Unsubscribe, Wanted, WantedTopic
+from fanfold.api.frames.connection import Status
+from fanfold.api.frames.kinds import CLIENT_FRAMES, ClientFrame
+from fanfold.api.frames.members import NUMBER_MAX
+from fanfold.api.frames.pushed import TopicFrame, TransfersMissed
+from fanfold.api.frames.written import written_as
 from fanfold.api.malformed import MISSING, UNKNOWN
 from fanfold.api.problems import PROBLEMS
 from fanfold.api.values import names_of
@@ -165,6 +161,17 @@ def _check_unicode(tree: object) -> None:
         raise NotUnicode from None
 
 
+_acked_account: Final = written_as(AckedAccount)
+acked_topic: Final = written_as(AckedTopic)
+_ack: Final = written_as(Ack)
+_prefix_ack: Final = written_as(Ack, "id", "prefix", "accounts")
+_topic: Final = written_as(TopicFrame)
+_transfers_missed: Final = written_as(TransfersMissed)
+_pong: Final = written_as(Pong)
+_status: Final = written_as(Status)
+_error: Final = written_as(ErrorFrame)
+
+
 class Item(msgspec.Struct, gc=False, eq=False):
     """One account's state, encoded once for all who watch it. `tail` is the JSON from `"v"` to the closing brace."""
 
@@ -220,82 +227,48 @@ def transfer_frame(sub: int, transfer: bytes, phase: str) -> bytes:
 
 def transfers_missed_frame(sub: int) -> bytes:
     """Phases of this account's transfers may have gone by unsent: whoever waits for one reads `GET /v1/transfers/{id}`."""
-    return b'{"op":"transfers_missed","sub":%d}' % sub
+    return msgspec.json.encode(_transfers_missed(sub))
 
 
-class Acknowledged(NamedTuple):
+def acked(
+    account: str, sub: int, version: int | None, code: str = "account_not_found", history: str | None = None
+) -> AckedAccount:
     """One account of an ack: `version` is what the gateway holds now, None with the `code` that says why there is none: there is
     no such account yet, nobody can say yet whether there is, or its partition cannot be read. history: of its partition's log."""
-
-    account: str
-    sub: int
-    version: int | None
-    code: str = "account_not_found"
-    history: str | None = None
+    return _acked_account(account, sub, version, cast("Any", code) if version is None else None, history)
 
 
-class AcknowledgedTopic(NamedTuple):
-    """One topic of an ack: the number of its newest answer, None with the `code` that says why there is none."""
-
-    topic: str
-    number: int | None
-    code: str | None = None
-    history: str | None = None
-
-
-def topic_ack_frame(id: int, topics: Sequence[AcknowledgedTopic]) -> bytes:
+def topic_ack_frame(id: int, topics: Sequence[AckedTopic]) -> bytes:
     """Answers the topics of a subscribe."""
-    rows = [
-        {name: value for name, value in each._asdict().items() if value is not None or name == "number"}
-        for each in topics
-    ]
-    return msgspec.json.encode({"op": "ack", "id": id, "topics": rows})
+    return msgspec.json.encode(_ack(id=id, topics=tuple(topics)))
 
 
 def topic_frame(answer: TopicAnswer) -> bytes:
     """The whole answer. Its rows are JSON already."""
-    frame = {"op": "topic", "topic": answer.topic, "number": answer.number, "history": answer.history}
-    code = {} if answer.rows is not None else {"code": answer.code}
-    rows = msgspec.Raw(b"null" if answer.rows is None else answer.rows)
-    return msgspec.json.encode(frame | {"positions": answer.positions, "rows": rows} | code)
+    rows = None if answer.rows is None else cast("Any", msgspec.Raw(answer.rows))
+    code = cast("Any", answer.code) if answer.rows is None else None
+    return msgspec.json.encode(_topic(answer.topic, answer.number, answer.history, answer.positions, rows, code))
 
 
-def ack_frame(id: int, accounts: Sequence[Acknowledged] = ()) -> bytes:
+def ack_frame(id: int, accounts: Sequence[AckedAccount] = ()) -> bytes:
     """Answers subscribe (with accounts) and unsubscribe (without)."""
-    return msgspec.json.encode({"op": "ack", "id": id} | ({"accounts": _acknowledged(accounts)} if accounts else {}))
+    return msgspec.json.encode(_ack(id=id, accounts=tuple(accounts)))
 
 
-def prefix_ack_frame(id: int, prefix: str, accounts: Sequence[Acknowledged], complete: bool) -> bytes:
+def prefix_ack_frame(id: int, prefix: str, accounts: Sequence[AckedAccount], complete: bool) -> bytes:
     """Names accounts with a prefix. complete: all of them are named by now."""
-    return msgspec.json.encode(
-        {"op": "ack", "id": id, "prefix": prefix, "accounts": _acknowledged(accounts), "complete": complete}
-    )
-
-
-def _acknowledged(accounts: Sequence[Acknowledged]) -> list[dict[str, object]]:
-    rows = []
-    for account, sub, version, code, history in accounts:
-        row: dict[str, object] = {"account": account, "sub": sub, "version": version}
-        if version is None:
-            row["code"] = code
-        if history is not None:
-            row["history"] = history
-        rows.append(row)
-    return rows
+    return msgspec.json.encode(_prefix_ack(id=id, prefix=prefix, accounts=tuple(accounts), complete=complete))
 
 
 def pong_frame(id: int) -> bytes:
-    return msgspec.json.encode({"op": "pong", "id": id})
+    return msgspec.json.encode(_pong(id))
 
 
 def status_frame(live: bool) -> bytes:
     """`live: false`: the balances shown may be old, because the feed behind the gateway is silent."""
-    return msgspec.json.encode({"op": "status", "live": live})
+    return msgspec.json.encode(_status(live))
 
 
 def error_frame(error: StreamError) -> bytes:
-    title = PROBLEMS[error.code].title
-    ids = {} if error.ids is None else {"ids": error.ids}
-    return msgspec.json.encode(
-        {"op": "error", "id": error.id, "code": error.code, "title": title, "detail": error.detail} | ids
-    )
+    ids = None if error.ids is None else tuple(error.ids)
+    return msgspec.json.encode(_error(error.id, error.code, PROBLEMS[error.code].title, error.detail, ids))

@@ -7,6 +7,7 @@ still ask: the shell stops reading from a client that does not read.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, Protocol
 
 from gateway.protocol.messages import balances_frame
@@ -71,6 +72,9 @@ class Outbox:
 
     def answer(self, frame: bytes) -> None:
         self._answers.append(frame)
+
+    def answer_all(self, frames: Iterable[bytes]) -> None:
+        self._answers += frames
 
     def put(self, subscription: Unsent) -> None:
         """Send `subscription.unsent` at the next flush that its pace allows, whatever it is by then."""
@@ -190,10 +194,11 @@ def text_frame(payload: bytes) -> bytes:
     if size < 126:
         head = bytes((0x81, size))
     elif size < 65_536:
-        head = _HEADS[size] if size < 512 else b"\x81\x7e" + size.to_bytes(2, "big")
+        head = _HEADS[size] if size < len(_HEADS) else b"\x81\x7e" + size.to_bytes(2, "big")
     else:
         head = b"\x81\x7f" + size.to_bytes(8, "big")
     return head + payload
 
 
-_HEADS: Final = tuple(b"\x81\x7e" + size.to_bytes(2, "big") for size in range(512))
+_HEADS: Final = tuple(b"\x81\x7e" + size.to_bytes(2, "big") for size in range(1_024))
+"""Of an answer with both accounts of a transfer, too."""

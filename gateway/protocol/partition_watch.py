@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
-from fanfold.api.frames import ACCOUNTS_PER_MESSAGE_MAX
+from fanfold.api.frames.asked import ACCOUNTS_PER_MESSAGE_MAX
 from gateway.protocol.cursor import Cursor, Verdict, judge
 from gateway.protocol.interest import Interest
 from gateway.protocol.messages import Item

@@ -15,7 +15,8 @@ from typing import Annotated
 
 import msgspec
 
-from fanfold.api.frames import HISTORY_CHARACTERS_MAX, NUMBER_MAX, Wanted, WantedTopic
+from fanfold.api.frames.asked import Wanted, WantedTopic
+from fanfold.api.frames.members import HISTORY_CHARACTERS_MAX, NUMBER_MAX
 from gateway.protocol.session import Session
 
 _Number = Annotated[int, msgspec.Meta(ge=0, le=NUMBER_MAX)]

@@ -8,19 +8,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from fanfold.api.close_codes import CloseCode
-from fanfold.api.frames import Auth, Ping, Subscribe, Unsubscribe, WantedTopic
+from fanfold.api.frames.acks import AckedTopic
+from fanfold.api.frames.asked import Auth, Ping, Subscribe, Unsubscribe, WantedTopic
 from fanfold.api.requests import BATCH_LINES_MAX
 from gateway.identity.grants import Principal, Right
 from gateway.protocol.messages import (
-    AcknowledgedTopic,
     Message,
     NotUnicode,
     StreamError,
     ack_frame,
+    acked_topic,
     decode,
     error_frame,
     pong_frame,
@@ -29,7 +30,18 @@ from gateway.protocol.messages import (
 from gateway.protocol.pace import Pace
 from gateway.protocol.prefixes.prefix_subscription import PrefixSubscription, PrefixWatchers
 from gateway.protocol.prefixes.prefixes_of_client import ClientPrefixes
-from gateway.protocol.submits import Commands, Failed, Request, Submits, Told, answers_frame, commands_of, transfer_ids
+from gateway.protocol.submit_runs import submit_run
+from gateway.protocol.submits import (
+    Commands,
+    Failed,
+    Request,
+    Submits,
+    Told,
+    answers_frame,
+    answers_frames,
+    commands_of,
+    transfer_ids,
+)
 from gateway.protocol.topics import TopicBoard, TopicSubscription
 from gateway.protocol.wishes import Close, SignIn, Unwatch, Watch, Whose, Wish
 
@@ -88,6 +100,14 @@ class Session(ClientPrefixes):
         except NotUnicode:
             return Close(CloseCode.NOT_UTF8)
         return self.ask(message)
+
+    def receive_submits(self, messages: Sequence[bytes]) -> bool:
+        """Whether these client messages were submits of one command each, which wait now. If not nothing was done, and each is to
+        be received by itself."""
+        if self.submits is None or not self.may_hear:
+            return False
+        run = submit_run(messages)
+        return run is not None and self.submits.add_run(run)
 
     def ask(self, message: Message | StreamError, *, whose_is_known: bool = False) -> Wish | None:
         """The same for a message that has been read. whose_is_known: `principal` says of its accounts what could be found out."""
@@ -193,15 +213,19 @@ class Session(ClientPrefixes):
     def answer_request(self, request: Request, told: Sequence[Told]) -> None:
         """told: what became of each submit of it."""
         assert self.submits is not None
-        answer = self.outbox.answer
+        frames = answers_frames(request, told)
+        self.outbox.answer_all(self._answers_each(request, told) if frames is None else frames)
+        self.submits.done()
+        self.outbox.held = False
+
+    @staticmethod
+    def _answers_each(request: Request, told: Sequence[Told]) -> Iterator[bytes]:
         for at, (id, each) in enumerate(zip(request.ids, told, strict=True)):
             if isinstance(each, Failed):
                 ids = transfer_ids(request.commands_of(at)) if each.may_be_done else None
-                answer(error_frame(StreamError(id, each.code, each.detail, ids)))
+                yield error_frame(StreamError(id, each.code, each.detail, ids))
             else:
-                answer(answers_frame(id, each))
-        self.submits.done()
-        self.outbox.held = False
+                yield answers_frame(id, each)
 
     def refuse_waiting(self, code: str, detail: str) -> None:
         """Nothing that waits for the write side goes there any more."""
@@ -236,11 +260,11 @@ class Session(ClientPrefixes):
             each.asked_alone += 1
         return Watch(message.id, named, message.accounts, message.transfers, pace)
 
-    def _watch(self, wanted: WantedTopic) -> AcknowledgedTopic:
+    def _watch(self, wanted: WantedTopic) -> AckedTopic:
         """A second subscribe to a topic takes the place of the first."""
         self._forget([wanted.topic])
         if self.principal is not None and not self.principal.is_of_the_system:  # its rows may be of anybody
-            return AcknowledgedTopic(wanted.topic, None, "topic_not_found")
+            return acked_topic(wanted.topic, None, "topic_not_found")
         subscription = TopicSubscription(self, self._board, wanted)
         told = self._board.watch(subscription)
         if told.code != "topic_not_found":

@@ -16,12 +16,13 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from fanfold.api.frames import NUMBER_MAX
+from fanfold.api.frames.members import NUMBER_MAX
 from fanfold.api.grammar import UUID
 from fanfold.api.requests import BATCH_BYTES_MAX, BATCH_LINES_MAX
 from fanfold.doors.shared_room import SharedRoom
 from gateway.arrivals.trace import Trace
 from gateway.identity.grants import Principal
+from gateway.protocol.submit_runs import SubmitRun
 
 REQUEST_COMMANDS_MAX: Final = 1_024
 """Commands of one request, but those of one submit stay together: their answers take 1 ms, and others wait for as long."""
@@ -48,7 +49,12 @@ _HEAD: Final = re.compile(
 )
 """How clients write it, mostly: then what is behind it is the list and a brace, and no field can be there twice."""
 _ID: Final = re.compile(UUID)
+_AROUND: Final = len("[]\n")
 _commands: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+Line = msgspec.Raw | bytes
+"""A command as it was written, without a line break."""
 
 
 class Commands(NamedTuple):
@@ -107,7 +113,7 @@ class Request(NamedTuple):
 
     ids: list[int]
     counts: list[int]
-    commands: list[msgspec.Raw]
+    commands: list[Line]
     size: int
     whose: Principal | None = None
     trace: Trace | None = None
@@ -126,13 +132,15 @@ class Request(NamedTuple):
         for id, count, (start, end) in zip(self.ids, self.counts, self._bounds(), strict=True):
             yield Request([id], [count], self.commands[start:end], 0, self.whose, trace=self.trace)
 
-    def commands_of(self, at: int) -> list[msgspec.Raw]:
+    def commands_of(self, at: int) -> list[Line]:
         """Those of one of its submits."""
         start = sum(self.counts[:at])
         return self.commands[start : start + self.counts[at]]
 
     def shares(self, answers: Sequence[bytes]) -> list[Told]:
         """Of the answers to all commands those of each submit."""
+        if len(self.counts) == len(answers):  # one each
+            return list(zip(answers, strict=True))
         return [answers[start:end] for start, end in self._bounds()]
 
     def _bounds(self) -> Iterator[tuple[int, int]]:
@@ -156,7 +164,7 @@ class Submits:
         self._ids: list[int] = []
         self._counts: list[int] = []
         self._sizes: list[int] = []
-        self._commands: list[msgspec.Raw] = []
+        self._commands: list[Line] = []
         self._size = 0
 
     @property
@@ -177,6 +185,23 @@ class Submits:
         self._counts.append(len(submit.commands))
         self._sizes.append(submit.size + 1)
         self._commands += submit.commands
+        return True
+
+    def add_run(self, run: SubmitRun) -> bool:
+        """As `add`, of each; or none of them, where there is no room for all."""
+        sizes = [len(command) + _AROUND for command in run.commands]
+        size = sum(sizes)
+        if len(self._commands) + len(sizes) > BATCH_LINES_MAX or self._size + size > min(
+            BATCH_BYTES_MAX, self._bytes_max
+        ):
+            return False
+        if self._budget.used + size > self._budget.most or not self._budget.take(self._key, size):
+            return False
+        self._size += size
+        self._ids += run.ids
+        self._counts += [1] * len(sizes)
+        self._sizes += sizes
+        self._commands += run.commands
         return True
 
     def take(self) -> Request | None:
@@ -215,7 +240,15 @@ def answers_frame(id: int, answers: Sequence[bytes]) -> bytes:
     return b'{"op":"answers","id":%d,"answers":[%b]}' % (id, b",".join(answers))
 
 
-def transfer_ids(commands: Sequence[msgspec.Raw]) -> list[str]:
+def answers_frames(request: Request, told: Sequence[Told]) -> list[bytes] | None:
+    """The same of each submit of a request at once; None where one failed."""
+    if any(isinstance(each, Failed) for each in told):
+        return None
+    answers = (each[0] if len(each) == 1 else b",".join(each) for each in told)  # type: ignore[arg-type]  # none failed
+    return [b'{"op":"answers","id":%d,"answers":[%b]}' % each for each in zip(request.ids, answers, strict=True)]
+
+
+def transfer_ids(commands: Sequence[Line]) -> list[str]:
     """The ids that commands name, to ask with; none of what names none, as an opening does, or is none."""
     found = []
     for command in commands:

@@ -18,9 +18,9 @@ from enum import Enum, auto
 from typing import Final, Protocol
 
 from gateway.protocol.messages import (
-    Acknowledged,
     Item,
     ack_frame,
+    acked,
     balance_frame,
     balances_frame,
     transfer_frame,
@@ -292,7 +292,7 @@ class Subscription:
         """That there is no such account any more, unless one has been found since."""
         if not (self.live and self.gone):
             return []
-        row = Acknowledged(self.shown, self.number, None, self.gone, self.history)
+        row = acked(self.shown, self.number, None, self.gone, self.history)
         self.gone = None
         return [ack_frame(self.id, [row])]
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from fanfold.api.frames import WantedTopic
-from gateway.protocol.messages import AcknowledgedTopic, topic_frame
+from fanfold.api.frames.acks import AckedTopic
+from fanfold.api.frames.asked import WantedTopic
+from gateway.protocol.messages import acked_topic, topic_frame
 from gateway.protocol.subscription import Watcher
-from read_side.contract.topics import NO_ANSWER, TopicAnswer
+from read_side.contract.topics import GONE, NO_ANSWER, TopicAnswer
 
 
 class Newest(NamedTuple):
@@ -34,7 +35,8 @@ class TopicSubscription:
 
     def lacks(self, answer: TopicAnswer) -> bool:
         """Whether the client has something older than this, or something of another history."""
-        return answer.number != NO_ANSWER and (answer.history != self.history or answer.number > self.sent)
+        told = answer.number != NO_ANSWER or answer.code == GONE
+        return told and (answer.history != self.history or answer.number > self.sent)
 
     def encode_newest(self) -> bytes:
         """The frame to be sent now."""
@@ -62,26 +64,31 @@ class TopicBoard:
         self.known = True
         if (before := self._newest.get(answer.topic)) is not None and not _is_newer(answer, before.answer):
             return
+        if answer.code == GONE and answer.topic not in self._watched:
+            self._newest.pop(answer.topic, None)
+            return
         self._newest[answer.topic] = Newest(answer, topic_frame(answer))
         for subscription in self._watched.get(answer.topic, ()):
             self._put(subscription, answer)
 
-    def watch(self, subscription: TopicSubscription) -> AcknowledgedTopic:
+    def watch(self, subscription: TopicSubscription) -> AckedTopic:
         """From now on. What is to be acknowledged; without such a topic nothing is watched."""
         newest = self._newest.get(subscription.topic)
-        if newest is None:
-            return AcknowledgedTopic(subscription.topic, None, "topic_not_found")
+        if newest is None or newest.answer.code == GONE:
+            return acked_topic(subscription.topic, None, "topic_not_found")
         self._watched.setdefault(subscription.topic, {})[subscription] = None
         self._put(subscription, newest.answer)
         if newest.answer.number == NO_ANSWER:
-            return AcknowledgedTopic(subscription.topic, None, "topic_unavailable")
-        return AcknowledgedTopic(subscription.topic, newest.answer.number, None, newest.answer.history)
+            return acked_topic(subscription.topic, None, "topic_unavailable")
+        return acked_topic(subscription.topic, newest.answer.number, None, newest.answer.history)
 
     def forget(self, subscription: TopicSubscription) -> None:
         watched = self._watched.get(subscription.topic, {})
         watched.pop(subscription, None)
         if not watched:
             self._watched.pop(subscription.topic, None)
+            if (newest := self._newest.get(subscription.topic)) is not None and newest.answer.code == GONE:
+                del self._newest[subscription.topic]
 
     def newest(self, topic: str) -> Newest:
         return self._newest[topic]
@@ -98,4 +105,6 @@ class TopicBoard:
 
 
 def _is_newer(answer: TopicAnswer, than: TopicAnswer) -> bool:
-    return answer.number != NO_ANSWER and (answer.history != than.history or answer.number > than.number)
+    if answer.number == NO_ANSWER:  # which never replaces one that there is
+        return answer.code != than.code and GONE in (answer.code, than.code)
+    return answer.history != than.history or answer.number > than.number

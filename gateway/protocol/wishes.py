@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from fanfold.api.close_codes import CloseCode
-from fanfold.api.frames import Subscribe, Wanted
+from fanfold.api.frames.asked import Subscribe, Wanted
 from gateway.protocol.pace import Pace
 from gateway.protocol.prefixes.prefix_subscription import PrefixSubscription
 from gateway.protocol.subscription import Subscription

@@ -16,13 +16,12 @@ from fanfold.doors.answer import ARROW, NDJSON, malformed_document
 from fanfold.doors.batch_lines import asked_by, in_turns, lines_of
 from fanfold.doors.incoming import Incoming
 from fanfold.doors.request import media_type, read_body, read_headers
-from gateway.identity.commands_allowed import unclear
 from gateway.identity.grants import Principal
 from gateway.identity.owners import TooManyNames
 from gateway.identity.requests_allowed import Asked
 from gateway.identity.shown import shown_to
 from gateway.proxy.asgi import Receive, Scope, Send, said_again
-from gateway.proxy.checked_commands import CheckedCommands, OutcomeCut, in_time, with_body
+from gateway.proxy.checked_commands import CheckedCommands, OutcomeCut, in_time, judged, with_body
 from gateway.proxy.reverse_proxy import ReverseProxy
 from gateway.proxy.whole_answer import CutShort, WholeAnswer, whole_answer
 
@@ -61,16 +60,16 @@ class CheckedBatch:
             if given == ARROW:
                 raise Malformed("content_type_unsupported", "Content-Type", COLUMNS)
             try:
-                judged = await self.judge(principal, lines_of(body))
+                looked_at = await self.judge(principal, lines_of(body))
             except TooManyNames as refused:
                 raise Malformed("body_too_large", "body", str(refused)) from None
-            passed = b"\n".join([*(line.passed for line in judged), b""])
+            passed = b"\n".join([*(line.passed for line in looked_at), b""])
             inner = with_body(scope, passed)
             try:
                 answer = await whole_answer(lambda send: self._proxy(inner, said_again(passed, receive), send))
             except CutShort:
                 raise OutcomeCut from None
-            await _answered(answer, judged).send(send)
+            await _answered(answer, looked_at).send(send)
         finally:
             incoming.give_back()
 
@@ -79,25 +78,21 @@ class CheckedBatch:
         return await in_time(self._judged(principal, lines))
 
     async def _judged(self, principal: Principal, lines: Sequence[bytes]) -> list[Line]:
-        """Whose the accounts of all lines are is asked once, which takes reading all of them first."""
+        """Whose the accounts of all lines are, and whom their ids are about, is asked at once, once all of them are read."""
         asked = [_asked(line) async for line in in_turns(lines)]
-        if principal.owners:
-            unclear_of = [unclear(principal, each) for each in asked if not isinstance(each, dict)]
-            needed, wished = ([name for each in unclear_of for name in each[at]] for at in (0, 1))
-            principal = await self._commands.owners.knowing(principal, needed, wished)
-        commands = iter(asked)
-        judged: list[Line] = []
+        known = await self._commands.known_of(principal, [each for each in asked if not isinstance(each, dict)])
+        told, commands = list[Line](), iter(asked)
         async for line in in_turns(lines):
             command = next(commands)
             if isinstance(command, dict):
-                judged.append(Line(NO_COMMAND, command, True, principal))
+                told.append(Line(NO_COMMAND, command, True, principal))
                 continue
-            may, reads_all, knowing = await self._commands.judge(principal, command)
+            may, reads_all, knowing = judged(known, command)
             if not may:
-                judged.append(Line(NO_COMMAND, problem_document("forbidden"), True, principal))
+                told.append(Line(NO_COMMAND, problem_document("forbidden"), True, principal))
                 continue
-            judged.append(Line(line, None, reads_all, knowing))
-        return judged
+            told.append(Line(line, None, reads_all, knowing))
+        return told
 
 
 def _asked(line: bytes) -> Open | Command | dict[str, Any]:
@@ -108,12 +103,12 @@ def _asked(line: bytes) -> Open | Command | dict[str, Any]:
         return malformed_document(refusal)
 
 
-def _answered(answer: WholeAnswer, judged: Sequence[Line]) -> WholeAnswer:
+def _answered(answer: WholeAnswer, lines: Sequence[Line]) -> WholeAnswer:
     """Line n of the answer tells line n of the request."""
     if answer.status != 200:
         return answer
     results = msgspec.json.Decoder(dict[str, Any]).decode_lines(answer.body)
-    told = [told_of(result, line) for result, line in zip(results, judged, strict=True)]
+    told = [told_of(result, line) for result, line in zip(results, lines, strict=True)]
     return answer._replace(body=msgspec.json.Encoder().encode_lines(told))
 
 

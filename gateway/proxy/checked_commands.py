@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple, TypeVar
 
-from fanfold.api import routes
 from fanfold.api.requests import BODY_BYTES_MAX, Command, Open
 from fanfold.doors.answer import JSON
 from fanfold.doors.incoming import Budget, Incoming
@@ -18,8 +17,9 @@ from gateway.identity.hidden import absent_transfer
 from gateway.identity.owners import NotLookedUp, Owners
 from gateway.identity.requests_allowed import Asked
 from gateway.identity.shown import shown_to
-from gateway.proxy.asgi import Receive, Scope, Send, nothing_more, own_request, said_again
+from gateway.proxy.asgi import Receive, Scope, Send, said_again
 from gateway.proxy.named_command import command_of, named
+from gateway.proxy.parties_of import parties_of
 from gateway.proxy.reverse_proxy import ReverseProxy
 from gateway.proxy.whole_answer import CutShort, whole_answer
 
@@ -72,6 +72,14 @@ class Judged(NamedTuple):
     principal: Principal
 
 
+class Known(NamedTuple):
+    """Of the commands of a request. principal: who asks, and whose accounts these are. parties: by id, of those that a right may
+    depend on."""
+
+    principal: Principal
+    parties: Mapping[str, Sequence[Party]]
+
+
 class CheckedCommands:
     """budget: of all bodies that are looked at here; chance: as of `CheckedProxy`."""
 
@@ -105,47 +113,74 @@ class CheckedCommands:
             incoming.give_back()
 
     async def judge(self, principal: Principal, command: Open | Command) -> Judged:
-        """Raises NotLookedUp, TooManyNames.
+        """Raises NotLookedUp, TooManyNames."""
+        return judged(await self.known_of(principal, (command,)), command)
+
+    async def known_of(self, principal: Principal, commands: Sequence[Open | Command]) -> Known:
+        """What `judged` has to know of the commands of one request, asked in questions of many. Raises NotLookedUp, TooManyNames.
 
         Of an id that nothing has yet nothing may be done, also where a line of the same request is about to make a hold under it:
         by the time the request is run the id may be another's, and that hold refused.
         """
-        names = accounts_named(command)
-        if names is not None:
-            principal = await self.owners.knowing(principal, *unclear(principal, command))
-        verdict = allowed(principal, command)
-        if not isinstance(verdict, OfOutcome):
-            return Judged(verdict, all(principal.may(Right.READ, name) for name in names or ()), principal)
-        if not principal.may_somewhere(verdict.given):
-            return Judged(False, False, principal)  # whoever is named, so nobody has to be looked for
-        parties = await self._parties(verdict.id)
-        if principal.owned:  # of what else the request names: each of its lines would keep all of it
-            principal = replace(principal, owned={})
-        of_parties, by_names = names_of(parties), of_outcome(principal, verdict, parties)
-        needed, wished = ([], of_parties) if by_names else (of_parties or [self.owners.nobodys()], [])
-        principal = await self.owners.knowing(principal, needed, wished)
-        if of_outcome(principal, verdict, parties):
-            reads_all = all(each.account is not None and principal.may(Right.READ, each.account) for each in parties)
-            return Judged(True, reads_all, principal)
-        if parties:
-            # So that it takes as long as for an id that nothing has.
-            await self._parties(absent_transfer(verdict.id, self._chance))
-        return Judged(False, False, principal)
+        outcomes = {each.id: each for each in map(partial(_of_an_id, principal), commands) if each is not None}
+        parties = await self._parties([*outcomes], at_once=True)
+        principal = await self._knowing(principal, commands, outcomes, parties)
+        refused = [id for id, each in outcomes.items() if not of_outcome(principal, each, parties[id])]
+        if refused:
+            # All of the log is looked at for what is not known, and for an id of nothing in the place of each that is: so what is
+            # hidden takes as long as what is not there.
+            stands_for = {id: absent_transfer(id, self._chance) if parties[id] else id for id in refused}
+            found = await self._parties([*stands_for.values()], at_once=False)
+            late = {id: found[id] for id in refused if not parties[id]}
+            parties = {**parties, **late}
+            principal = await self._knowing(principal, (), {id: outcomes[id] for id in late if late[id]}, parties)
+        return Known(principal, parties)
 
-    async def _parties(self, id: str) -> Sequence[Party]:
-        """None of an id that nothing has, or of which nobody knows who they are."""
-        question = own_request(routes.PARTIES.method, routes.PARTIES.path.format(transfer=id))
-        try:
-            found = await whole_answer(lambda send: self._proxy.inquire(question, said_again(b"", nothing_more), send))
-        except CutShort:
-            raise NotLookedUp from None
-        match found.status:
-            case 200:
-                return [Party(each["account"], each["gives"]) for each in found.document()["parties"]]
-            case 404 | 409:  # of two commands with one id nobody knows which is meant
-                return ()
-            case _:
-                raise NotLookedUp
+    async def _knowing(
+        self,
+        principal: Principal,
+        commands: Iterable[Open | Command],
+        outcomes: Mapping[str, OfOutcome],
+        parties: Mapping[str, Sequence[Party]],
+    ) -> Principal:
+        """Whose those accounts are on which it depends what may be done, and as far as somebody says so, what may be shown."""
+        if not principal.owners:
+            return principal
+        needed, wished = list[str](), list[str]()
+        for command in commands:
+            of_it, more = unclear(principal, command)
+            needed += of_it
+            wished += more
+        for id, outcome in outcomes.items():
+            names = names_of(parties[id])
+            if of_outcome(principal, outcome, parties[id]):
+                wished += names
+            else:
+                needed += names or [self.owners.nobodys()]
+        return await self.owners.knowing(principal, needed, wished)
+
+    async def _parties(self, ids: Sequence[str], *, at_once: bool) -> Mapping[str, Sequence[Party]]:
+        return await parties_of(self._proxy, ids, at_once=at_once)
+
+
+def judged(known: Known, command: Open | Command) -> Judged:
+    """Of one of the commands that are known."""
+    principal, verdict = known.principal, allowed(known.principal, command)
+    if not isinstance(verdict, OfOutcome):
+        names = accounts_named(command) or ()
+        return Judged(verdict, all(principal.may(Right.READ, name) for name in names), principal)
+    parties = known.parties.get(verdict.id, ())
+    may = of_outcome(principal, verdict, parties)
+    reads_all = may and all(each.account is not None and principal.may(Right.READ, each.account) for each in parties)
+    return Judged(may, reads_all, principal)
+
+
+def _of_an_id(principal: Principal, command: Open | Command) -> OfOutcome | None:
+    """What has to be asked about a command that names an id. Of who may let nobody give, nobody has to be looked for."""
+    if accounts_named(command) is not None:
+        return None
+    verdict = allowed(principal, command)
+    return verdict if isinstance(verdict, OfOutcome) and principal.may_somewhere(verdict.given) else None
 
 
 def names_of(parties: Iterable[Party]) -> list[str]:

@@ -14,11 +14,12 @@ import structlog
 
 from fanfold.api.problems import NOT_TAKEN, PROBLEMS
 from fanfold.api.routes import BATCH, NDJSON
+from fanfold.doors.request import PRINCIPAL_NAME
 from gateway.arrivals.trace import Trace
 from gateway.identity.grants import Principal
 from gateway.protocol.submits import Failed, Request, Told
 from gateway.proxy.asgi import App, Message, Scope, nothing_more, own_request, said_again
-from gateway.proxy.reverse_proxy import NEVER_SENT, PRINCIPAL_NAME
+from gateway.proxy.reverse_proxy import NEVER_SENT
 from gateway.proxy.upstream import Crowded, NotSent, UpstreamUnavailable
 from gateway.proxy.written import Written
 

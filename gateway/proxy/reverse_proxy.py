@@ -19,6 +19,7 @@ from fanfold.api.requests import BODY_BYTES_MAX
 from fanfold.api.routes import BATCH, ROUTES, Side
 from fanfold.doors.answer import RETRY_AFTER_SECONDS, problem
 from fanfold.doors.answer import send as send_answer
+from fanfold.doors.request import DISCARDED_BYTES_MAX, PRINCIPAL_NAME
 from gateway.arrivals.arrival import SCOPE as ARRIVAL
 from gateway.arrivals.arrival import Arrival, request_id_of
 from gateway.arrivals.trace import REQUEST_ID, TRACEPARENT, TRACESTATE
@@ -31,8 +32,6 @@ from gateway.proxy.written import LOST_NAME, POSITION_NAME, WRITTEN_NAME, Writte
 
 _SEGMENT: Final = r"(?!\.{1,2}(?:/|\Z))[^/]+"
 """What a path segment may be beside this, the sides say."""
-
-PRINCIPAL_NAME: Final = PRINCIPAL.lower().encode()
 
 
 def _table() -> list[tuple[re.Pattern[str], dict[str, Side]]]:
@@ -151,7 +150,6 @@ def _always() -> bool:
 
 SHUT_OUT: Final = "It was revoked, or its rights have changed, since this request began: nothing was done. Ask again."
 
-DISCARDED_BYTES_MAX: Final = 64 * 1024 * 1024
 DISCARD_SECONDS_MAX: Final = 30
 """A refused body is read on up to here: longer ones are no client's mistake."""
 

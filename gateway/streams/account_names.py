@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Annotated, Final, Protocol
+from typing import Any, Final, Protocol
 from urllib.parse import urlencode
 
 import msgspec
 
+from fanfold.api.answers.accounts import Accounts
+from fanfold.api.parts import part_of
 from fanfold.api.questions import ENTRIES_MAX
 from fanfold.api.routes import ACCOUNTS
 from gateway.proxy.upstream import Upstream, UpstreamUnavailable
@@ -30,16 +32,7 @@ class AccountNames(Protocol):
         ...
 
 
-class _Named(msgspec.Struct):
-    account: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-
-
-class _Page(msgspec.Struct):
-    accounts: list[_Named]
-    next: str = ""
-
-
-_decode = msgspec.json.Decoder(_Page).decode
+_decode: Final = msgspec.json.Decoder(part_of(Accounts, "accounts.account", "next")).decode
 
 
 class ReadSideNames:
@@ -66,7 +59,7 @@ class ReadSideNames:
             asked["cursor"] = page.next
         raise BalancesUnavailable("the read side's list of accounts does not end")
 
-    async def _page(self, asked: dict[str, object]) -> _Page:
+    async def _page(self, asked: dict[str, object]) -> Any:
         try:
             status, body = await self._read_side.ask("GET", f"{ACCOUNTS.path}?{urlencode(asked)}")
         except UpstreamUnavailable as gone:

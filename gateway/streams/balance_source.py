@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, get_args
 
 import msgspec
 
-from fanfold.api.frames import HISTORY_CHARACTERS_MAX, NUMBER_MAX
+from fanfold.api.answers.accounts import Balances
+from fanfold.api.answers.problem import Problem
+from fanfold.api.frames.acks import NotRead
+from fanfold.api.frames.members import HISTORY_CHARACTERS_MAX, NUMBER_MAX
 from fanfold.api.malformed import Malformed
+from fanfold.api.parts import part_of
 from fanfold.api.routes import BALANCES
 from gateway.protocol.messages import Item, item
 from gateway.proxy.upstream import Upstream, UpstreamUnavailable
 from gateway.proxy.written import Written
 from write_side.contract.words.position import Position, parse_positions
 
-NOT_READ: Final = frozenset(
-    {"view_rebuilding", "starting", "partition_unavailable", "partition_elsewhere", "upstream_unavailable"}
-)
+NOT_READ: Final = frozenset(get_args(NotRead))
 """Why the state of accounts cannot be read now: the codes that an ack may have for it."""
 
 
@@ -55,40 +57,13 @@ class BalanceSource(Protocol):
         ...
 
 
-Digits = Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]{1,19}\Z")]
-
-
-class _Account(msgspec.Struct):
-    """What is used of an account document (DESIGN 4). Patterns, because these go into frames as they are."""
-
-    account: str
-    asset: Annotated[str, msgspec.Meta(pattern=r"^[A-Z0-9]+/[0-9]+\Z")]
-    posted: Digits
-    held: Digits
-    available: Digits | None
-    version: Annotated[int, msgspec.Meta(ge=0, le=NUMBER_MAX)]
-    at: Annotated[str, msgspec.Meta(pattern=r"^[0-9TZ:.+-]+\Z")]
-    flags: list[Annotated[str, msgspec.Meta(pattern=r"^[a-z_]+\Z")]] = []
-
-
-class _Answer(msgspec.Struct):
-    positions: str
-    accounts: list[_Account | None]
-    undecided: list[int] = []
-    stale: list[int] = []
-    lost: str = ""
-    histories: dict[str, Annotated[str, msgspec.Meta(min_length=1, max_length=HISTORY_CHARACTERS_MAX)]] = {}
-
-
-class _Problem(msgspec.Struct):
-    """What is used of a problem document."""
-
-    code: str = ""
-    reason: str = ""
-
-
-_decode = msgspec.json.Decoder(_Answer).decode
-_decode_problem = msgspec.json.Decoder(_Problem).decode
+_USED: Final = ("account", "asset", "posted", "held", "available", "version", "at", "flags")
+_decode: Final = msgspec.json.Decoder(
+    part_of(
+        Balances, "positions", *(f"accounts.{member}" for member in _USED), "undecided", "stale", "lost", "histories"
+    )
+).decode
+_decode_problem: Final = msgspec.json.Decoder(part_of(Problem, "code", "reason")).decode
 
 
 class ReadSideBalances:
@@ -119,19 +94,27 @@ class ReadSideBalances:
         if partition in answer.stale:
             # Later versions may have been shown, and a lower one would be taken for another history. A stream is what is so now.
             raise BalancesUnavailable("its log is damaged, and what is before that is old", "partition_unavailable")
-        found = (document for document in answer.accounts if document is not None)
+        found = [each for each in answer.accounts if each is not None]
+        history = (answer.histories or {}).get(str(partition))
+        if any(each.version > NUMBER_MAX for each in found) or (
+            history is not None and not 0 < len(history) <= HISTORY_CHARACTERS_MAX
+        ):
+            raise BalancesUnavailable("the read side's answer has what no client takes")
         items = {
-            each.account: item(each.version, each.asset, each.posted, each.held, each.available, each.at, each.flags)
+            each.account: item(
+                each.version, each.asset, each.posted, each.held, each.available, each.at, each.flags or ()
+            )
             for each in found
         }
-        return Found(items, reached, undecided, answer.histories.get(str(partition)))
+        return Found(items, reached, undecided, history)
 
 
 def refused(status: int, body: bytes) -> BalancesUnavailable:
     """What the read side said of why it does not answer, as far as it is known."""
     try:
         problem = _decode_problem(body)
+        code, reason = problem.code, problem.reason
     except msgspec.MsgspecError:
-        problem = _Problem()
-    code = problem.code if problem.code in NOT_READ else "upstream_unavailable"
-    return BalancesUnavailable(problem.reason or f"the read side answered {status}", code)
+        code = reason = None
+    known = code if code in NOT_READ else "upstream_unavailable"
+    return BalancesUnavailable(reason or f"the read side answered {status}", known)

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from fanfold.api.close_codes import CloseCode
-from fanfold.api.frames import Subscribe
+from fanfold.api.frames.asked import Subscribe
 from fanfold.api.malformed import Malformed
 from fanfold.api.questions import EVENT_ACCOUNTS_MAX, EVENT_TOPICS_MAX, OfEvents
 from fanfold.api.routes import EVENT_STREAM

@@ -12,8 +12,9 @@ from typing import Final, NamedTuple, Protocol
 import structlog
 
 from fanfold.api.close_codes import CloseCode
+from fanfold.api.frames.connection import StreamLimits
 from gateway.metrics import Metrics
-from gateway.protocol.lifetime import Limits, heartbeat_frame, hello_frame, partitions_told, watermark
+from gateway.protocol.lifetime import heartbeat_frame, hello_frame, partitions_told, watermark
 from gateway.protocol.partition_watch import PartitionWatch
 from gateway.protocol.session import Session
 from write_side.contract.words.times import format_time
@@ -90,7 +91,7 @@ class Lifetimes:
         self._seen = 0
         """Of the round those that were looked at."""
 
-    def begin(self, stream: Stream, limits: Limits, signs_in: bool) -> str:
+    def begin(self, stream: Stream, limits: StreamLimits, signs_in: bool) -> str:
         """Greet: the first frame is in the outbox afterwards. Its name."""
         name = self._new_name()
         sign_in_ms = self.terms.sign_in_ms if signs_in else None

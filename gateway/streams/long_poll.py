@@ -12,7 +12,8 @@ from typing import Final
 from urllib.parse import parse_qsl, urlencode
 
 from fanfold.api.answer_headers import PRINCIPAL
-from fanfold.api.frames import NUMBER_MAX, Subscribe, Wanted
+from fanfold.api.frames.asked import Subscribe, Wanted
+from fanfold.api.frames.members import NUMBER_MAX
 from fanfold.api.malformed import Malformed
 from fanfold.api.questions import OfAccount
 from fanfold.api.routes import ACCOUNT

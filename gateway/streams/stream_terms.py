@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from fanfold.api.frames import ACCOUNTS_PER_MESSAGE_MAX, TOPICS_PER_MESSAGE_MAX
+from fanfold.api.frames.asked import ACCOUNTS_PER_MESSAGE_MAX, TOPICS_PER_MESSAGE_MAX
+from fanfold.api.frames.connection import StreamLimits
 from fanfold.api.requests import BATCH_LINES_MAX
 from gateway.protocol.lifetime import Limits
 from gateway.protocol.prefixes.prefix_subscription import PrefixWatchers
@@ -27,7 +28,7 @@ class StreamTerms(NamedTuple):
     """0: as many as come."""
     prefix_watchers: PrefixWatchers = "all"
 
-    def limits(self, takes_commands: bool) -> Limits:
+    def limits(self, takes_commands: bool) -> StreamLimits:
         """As a client is told them."""
         submits = (BATCH_LINES_MAX, self.submit_bytes_max) if takes_commands else (None, None)
         accounts, topics = ACCOUNTS_PER_MESSAGE_MAX, TOPICS_PER_MESSAGE_MAX

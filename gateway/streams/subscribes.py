@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import structlog
 
-from fanfold.api.frames import ACCOUNTS_PER_MESSAGE_MAX
+from fanfold.api.frames.asked import ACCOUNTS_PER_MESSAGE_MAX
 from fanfold.api.retry import Waits, retry
 from gateway.protocol.messages import Item
 from gateway.protocol.partition_watch import PartitionWatch, Read

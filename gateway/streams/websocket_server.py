@@ -167,13 +167,16 @@ class StreamConnection(AdmittedConnection):
                 if not data.endswith(b"\r\n\r\n"):  # a client that did not wait for the answer to its handshake
                     self._frames.pass_through()
             else:
-                frames = len(data) // MESSAGE_BYTES
+                frames, texts = len(data) // MESSAGE_BYTES, list[bytes]()
                 for part in self._frames.feed(data):
                     frames += 1
                     if isinstance(part, Raw):
+                        self._take_texts(texts)
+                        texts.clear()
                         self._take_raw(part.data)
-                    elif not self._closing:
-                        self._take_text(part.payload)
+                    else:
+                        texts.append(part.payload)
+                self._take_texts(texts)
                 self.flush()  # what was asked before a close, or before what is broken, is answered before it
                 if self._meter is not None:
                     now_ns = int(asyncio.get_running_loop().time() * SECOND_NS)
@@ -256,6 +259,15 @@ class StreamConnection(AdmittedConnection):
                 self._closing = True
             case _:
                 pass  # ping is answered by the sans-I/O protocol, pong is counted by data_received
+
+    def _take_texts(self, texts: Sequence[bytes]) -> None:
+        """Messages that came together, in order."""
+        waits = self._sign_in is not None and self._sign_in.waits
+        if len(texts) > 1 and not (waits or self._closing) and self.session.receive_submits(texts):
+            return
+        for text in texts:
+            if not self._closing:
+                self._take_text(text)
 
     def _take_text(self, data: bytes | bytearray | memoryview) -> None:
         if self._sign_in is not None and self._sign_in.waits:

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
+from fanfold.api.answers.process import ReadSideReadiness
+from fanfold.api.values import told_of
 from read_side.ask.stale import stale_partitions
 from read_side.contract.no_answer import Elsewhere, Starting, Unanswerable
 from read_side.follow.projector import Projector
@@ -90,7 +92,7 @@ class Health:
         document: dict[str, Any] = {
             "ready": not self.not_ready(),
             "degraded": self.degraded() + away,
-            "partitions_of_log": self._partitions_of_log,
+            **told_of(ReadSideReadiness(self._partitions_of_log)),
             "unread": [{"partition": partition, "code": code} for partition, code in sorted(unread.items())],
             "stale": stale_partitions(self._projectors),
             "partitions": [_partition(each, now_us) for each in self._projectors],

@@ -6,18 +6,21 @@ Nobody is left out: who is told here decides who may. An account whose name is n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple
 
-from read_side.ask.transfers import Transfers
-from read_side.contract.no_answer import NotFound
+from read_side.ask.transfers import NotKnown, Transfers
+from read_side.contract.how_far import NOTHING_WANTED, Wanted
+from read_side.contract.no_answer import Ambiguous, NotFound, Unanswerable
 from read_side.fold.phase_table import OpenTransfer
 from read_side.tell.transfer_legs import Names, process_legs
 from write_side.contract.state.ids import AMOUNT, PARTIES
 from write_side.contract.state.state import Place, State
 from write_side.contract.tell.outcome import Outcome
 from write_side.contract.tell.pending_row import KeyedLeg
-from write_side.contract.tell.whole_answer import beginning, earlier_at_home
+from write_side.contract.tell.whole_answer import beginning, home_blocks_before
 from write_side.contract.words.atoms import TRANSIT
 from write_side.contract.words.codes import Kind
 
@@ -36,9 +39,37 @@ class Party(NamedTuple):
         return self._asdict()
 
 
-async def parties_of(transfers: Transfers, transfer_id: bytes) -> list[Party]:
-    """Raises NotFound, Ambiguous, Unanswerable."""
-    partition, place = await transfers.where(transfer_id)
+Where = Callable[[bytes], Awaitable[tuple[int, Place | OpenTransfer]]]
+"""Where an id is (`Transfers.where`)."""
+
+
+async def parties_of_many(
+    transfers: Transfers, ids: Sequence[bytes], wanted: Wanted = NOTHING_WANTED, *, at_once: bool = False
+) -> list[list[Party] | None]:
+    """Of each, in order; None of an id that nothing has, or that two have. What is waited for is waited for once. at_once: all
+    that is in the log is not waited for, and None of an id of which not everything is known here. Raises NotReached,
+    Unanswerable."""
+    if not at_once:
+        await transfers.wait_for(ids, wanted)
+    where = transfers.where_known if at_once else partial(transfers.where, waited=True)
+    found = list[list[Party] | None]()
+    for each in ids:
+        try:
+            found.append(await parties_of(transfers, each, where))
+        except (NotFound, Ambiguous, NotKnown):
+            found.append(None)
+        except Unanswerable:
+            if not at_once:
+                raise
+            found.append(None)
+        await asyncio.sleep(0)  # others get a turn: an outcome may be in a large block
+    return found
+
+
+async def parties_of(transfers: Transfers, transfer_id: bytes, where: Where | None = None) -> list[Party]:
+    """where: None: as `Transfers.where` says. Raises NotFound, Ambiguous, Unanswerable, what where raises."""
+    where = where or transfers.where
+    partition, place = await where(transfer_id)
     found: dict[str | None, Party] = {}
     _add(found, await _of_place(transfers, partition, place, transfer_id))
     link, kind = (
@@ -47,7 +78,7 @@ async def parties_of(transfers: Transfers, transfer_id: bytes) -> list[Party]:
         else _link(await transfers.outcome_at(partition, place))
     )
     if kind in _ABOUT_ANOTHER and link is not None and any(link):
-        _add(found, await _of_link(transfers, link, kind is Kind.REVERSE))
+        _add(found, await _of_link(transfers, link, kind is Kind.REVERSE, where))
     if not isinstance(place, OpenTransfer):
         _add(found, _changed(await transfers.outcome_at(partition, place), transfers.state(partition)))
     return list(found.values())
@@ -82,7 +113,7 @@ async def _of_place(transfers: Transfers, partition: int, place: Place | OpenTra
 
 async def _of_process(transfers: Transfers, partition: int, end: Outcome, id16: bytes) -> list[Party]:
     """Of a transfer across partitions that is over: as it began."""
-    begun = earlier_at_home(end)[0]
+    begun = home_blocks_before(end)[0]
     command = beginning((await transfers.answers(partition, begun)).outcomes, id16)
     legs = process_legs(command)
     names = await transfers.names(partition, begun, id16, command.link or bytes(16), legs)
@@ -106,10 +137,10 @@ def _of_plain(state: State, id16: bytes) -> list[Party]:
         return [Party(state.row_name(debit), True), Party(state.row_name(credit), False)]
 
 
-async def _of_link(transfers: Transfers, link: bytes, turned: bool) -> list[Party]:
+async def _of_link(transfers: Transfers, link: bytes, turned: bool, where: Where) -> list[Party]:
     """Of the hold or transfer that a command is about. turned: who received then gives now."""
     try:
-        partition, place = await transfers.where(link)
+        partition, place = await where(link)
         found = await _of_place(transfers, partition, place, link)
     except NotFound:
         return []

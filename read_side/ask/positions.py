@@ -31,7 +31,7 @@ class Positions:
         self._under_way = under_way or UnderWay()
 
     async def document(self) -> dict[str, Any]:
-        """The answer of `/v1/positions` (`fanfold/api/answers.py`)."""
+        """The answer of `/v1/positions` (`fanfold/api/answers/positions.py`)."""
         here = [each for each in self._projectors if not each.elsewhere]
         await look_ahead(here)
         numbers = {each.partition for each in here}
@@ -51,7 +51,7 @@ def _told(projector: Projector, now_us: int, under_way: UnderWay) -> dict[str, A
         "position": str(Position(projector.partition, shown)) if shown >= 0 else None,
         "accepted": far.accepted.sequence,
         "folded": far.folded.sequence,
-        "stored": far.written.sequence,
+        "stored": far.stored.sequence,
         "pushed": far.pushed,
         **distances._asdict(),
         **stale_since(projector),

@@ -40,7 +40,7 @@ from write_side.contract.state.state import Place, State
 from write_side.contract.tell.answers import Answer, BlockAnswers
 from write_side.contract.tell.outcome import Outcome
 from write_side.contract.tell.pending_row import KeyedLeg
-from write_side.contract.tell.whole_answer import beginning, earlier_at_home, told_whole
+from write_side.contract.tell.whole_answer import beginning, home_blocks_before, told_whole
 from write_side.contract.words.atoms import format_transfer_id
 from write_side.contract.words.codes import Code, Kind
 from write_side.contract.words.position import Position, format_positions
@@ -48,6 +48,10 @@ from write_side.contract.words.times import format_time
 
 BLOCKS_KEPT: Final = 16
 """Decoded blocks: whoever asks for an outcome mostly asks for a recent one. Some MB at most in all."""
+
+
+class NotKnown(Exception):
+    """Nothing has this id as far as is folded: whether anything has was not looked at."""
 
 
 class Transfers:
@@ -77,13 +81,35 @@ class Transfers:
             answer = await self._finished(partition, place, transfer_id)
         return await self._told(answer, partition, transfer_id)
 
-    async def where(self, transfer_id: bytes, wanted: Wanted = NOTHING_WANTED) -> tuple[int, Place | OpenTransfer]:
-        """The home of the transfer, and the place of what became of it, or how it stands there. Raises as `outcome` does."""
+    async def wait_for(self, ids: Sequence[bytes], wanted: Wanted = NOTHING_WANTED) -> None:
+        """What `where` would wait for of each of these, once. Raises NotReached, Unanswerable, Malformed."""
+        await self._reach(wanted)
+        places = [self._find(each) for each in ids]
+        await self._reach_written(wanted, {partition for each in places for partition in each})
+        if not all(places):
+            await self._caught_up()
+
+    async def where_known(self, transfer_id: bytes) -> tuple[int, Place | OpenTransfer]:
+        """As `where`, of what is known by now. Raises NotKnown, Ambiguous."""
+        places = self._find(transfer_id)
+        if len(places) > 1:
+            raise Ambiguous
+        alone = len(self._projectors) == 1
+        if not places or not (alone or self._forgotten_before_us(transfer_id) is None):
+            raise NotKnown  # one partition may have forgotten what another one remembers
+        [found] = places.items()
+        return found
+
+    async def where(
+        self, transfer_id: bytes, wanted: Wanted = NOTHING_WANTED, *, waited: bool = False
+    ) -> tuple[int, Place | OpenTransfer]:
+        """The home of the transfer, and the place of what became of it, or how it stands there. waited: by `wait_for`. Raises as
+        `outcome` does."""
         await self._reach(wanted)
         places = self._find(transfer_id)
         if await self._reach_written(wanted, places):
             places = self._find(transfer_id)
-        if not places:
+        if not places and not waited:
             await self._caught_up()
             places = self._find(transfer_id)
         if len(places) == 1 < len(self._projectors) and self._forgotten_before_us(transfer_id) is not None:
@@ -259,7 +285,7 @@ class Transfers:
         code, command = outcome.code, outcome
         document = dict(answer.document)
         if outcome.kind in (Kind.ANSWER, Kind.TIMEOUT):
-            earlier = earlier_at_home(outcome)
+            earlier = home_blocks_before(outcome)
             blocks = [await self.answers(partition, sequence) for sequence in earlier]
             document = dict(told_whole(answer, transfer_id, (*blocks, answers)).document)
             command = beginning(blocks[0].outcomes, transfer_id)

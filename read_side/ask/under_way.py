@@ -26,7 +26,7 @@ class UnderWay:
         self._by_partition.clear()
 
     def of(self, projector: Projector, now_us: int) -> dict[str, Any] | None:
-        """`progress` of `fanfold/api/answers.py`; None where nothing goes on."""
+        """`progress` of `fanfold/api/answers/positions.py`; None where nothing goes on."""
         if isinstance(projector.refusal(), Starting):
             start = start_progress(projector, now_us)
             return {

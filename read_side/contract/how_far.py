@@ -11,9 +11,9 @@ log; it goes on where the chain rule skips a record and the sequence does not. A
                          each counts the chain rule says when it is folded.
     folded     place     `PartitionFold`; falls when a check failed, and what is good is folded again. What became of
                          transfers; and the log is read on from here.
-    written    place     `ViewOwner`: what the store holds, as far as we know. Falls with a store that was set back, and is
+    stored     place     `ViewOwner`: what the store holds, as far as we know. Falls with a store that was set back, and is
                          beyond folded while a rebuild has read further. Nothing is told of it before it is shown.
-    shown      place     `Projector`, to written; never falls in its life. Who waits for a block is woken, and a store that
+    shown      place     `Projector`, to stored; never falls in its life. Who waits for a block is woken, and a store that
                          has less is older than what was shown: 503.
     published  sequence  `Projector`, to folded once that is shown, and at its start without telling. A batch says what
                          changed since it, a heartbeat that all up to it was told.
@@ -30,7 +30,7 @@ log; it goes on where the chain rule skips a record and the sequence does not. A
     reached    sequence  a gateway's read: what the view reflected then. What was read is sent once its partition is
                          heard up to there (it is `due`), so that a frame is a cut.
 
-While all is well: pushed <= published <= shown <= written <= folded <= accepted <= log end, and answered <= shown.
+While all is well: pushed <= published <= shown <= stored <= folded <= accepted <= log end, and answered <= shown.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from fanfold.api.malformed import Malformed
-from fanfold.api.questions import ManyBalances, Waiting
+from fanfold.api.questions import ManyBalances, ManyParties, Waiting
 from write_side.contract.log.log import Unit
 from write_side.contract.words.position import parse_positions
 
@@ -59,7 +59,7 @@ class HowFar(NamedTuple):
     """The marks of a partition that this process projects, at one moment."""
 
     folded: Place
-    written: Place
+    stored: Place
     shown: Place
     published: int
     accepted: Place
@@ -75,7 +75,7 @@ class Distances(NamedTuple):
     """How far the marks of a partition are from each other at one moment: what is told as lag.
 
     unread: log end minus accepted, in `unit`; None while the log does not say where it ends.
-    unfolded, unstored, unpushed: accepted minus folded, folded minus written, written minus pushed, in blocks.
+    unfolded, unstored, unpushed: accepted minus folded, folded minus stored, stored minus pushed, in blocks.
     oldest_unapplied_ms: age of the oldest block that the view does not have, by its own time; 0 when there is none, None when
     that is not known: the log does not say, or there was no look at it yet.
     """
@@ -114,7 +114,9 @@ NOTHING_WANTED: Final = Wanted({}, None, 0.0, NOWHERE_WRITTEN, {})
 
 
 def wanted(
-    asked: Waiting | ManyBalances, version: int | None = None, written: Mapping[int, int] = NOWHERE_WRITTEN
+    asked: Waiting | ManyBalances | ManyParties,
+    version: int | None = None,
+    written: Mapping[int, int] = NOWHERE_WRITTEN,
 ) -> Wanted:
     """Who wants nothing waits for nothing. Raises Malformed."""
     positions = {} if asked.min_position is None else parse_positions(asked.min_position)

@@ -29,7 +29,7 @@ from read_side.ask.account_list import AccountList
 from read_side.ask.balances import BalanceReader
 from read_side.ask.health import Health
 from read_side.ask.lists import Lists
-from read_side.ask.parties import parties_of
+from read_side.ask.parties import parties_of, parties_of_many
 from read_side.ask.past import Past
 from read_side.ask.positions import Positions
 from read_side.ask.stale import stale_partitions, stale_since
@@ -86,6 +86,7 @@ def create_app(doors: ReadDoors, *, registry: CollectorRegistry) -> FastAPI:
         routes.UNDER_WAY.operation: edge.transfers,
         routes.OUTCOME.operation: edge.transfer,
         routes.PARTIES.operation: edge.parties,
+        routes.MANY_PARTIES.operation: edge.many_parties,
         routes.SYSTEM.operation: edge.system,
         routes.POSITIONS.operation: edge.positions,
         routes.BALANCES.operation: edge.balances,
@@ -191,6 +192,19 @@ class _Edge:
         """For gateways: the same with those whom it was about."""
         return await self._outcome(scope, routes.PARTIES)
 
+    async def many_parties(self, scope: Scope, incoming: Incoming) -> Response:
+        """For gateways: whom each of these was about; null where nothing, or more than one, has the id."""
+        refuse_query(scope["query_string"], "takes no parameters")
+        headers = read_headers(scope["headers"])
+        body = await read_body(headers, incoming, bytes_max=BALANCES_BYTES_MAX)
+        asked = _many(questions.ManyParties, body, "ids", questions.IDS_MAX)
+        want = wanted(asked, None, written(scope["headers"]))
+        found = await parties_of_many(
+            self._doors.transfers, [parse_transfer_id(each) for each in asked.ids], want, at_once=asked.at_once
+        )
+        documents = [None if each is None else [party.document() for party in each] for each in found]
+        return json_response(200, {"parties": documents}, lost_headers(want))
+
     async def _outcome(self, scope: Scope, route: routes.Route) -> Response:
         transfer_id = parse_transfer_id(named_by_path(scope, route))
         want = wanted(_query(questions.Waiting, scope), None, written(scope["headers"]))
@@ -259,7 +273,8 @@ class _Edge:
         """For gateways: many balances, each partition's from one moment; null for an account that is not there as of it."""
         refuse_query(scope["query_string"], "takes no parameters")
         headers = read_headers(scope["headers"])
-        asked = _many(await read_body(headers, incoming, bytes_max=BALANCES_BYTES_MAX))
+        body = await read_body(headers, incoming, bytes_max=BALANCES_BYTES_MAX)
+        asked = _many(questions.ManyBalances, body, "accounts", questions.BALANCES_MAX)
         want = wanted(asked, None, {} if asked.written is None else parse_positions(asked.written, "written"))
         found = await self._doors.balances.many(asked.accounts, want)
         documents = [None if each is None else each[0].document(each[1]) for each in found.rows]
@@ -295,22 +310,27 @@ def _query(kind: type[T], scope: Scope) -> T:
     return read_query(kind, scope["query_string"], bytes_max=QUERY_BYTES_MAX)
 
 
-def _many(body: bytes) -> questions.ManyBalances:
+Many = TypeVar("Many", questions.ManyBalances, questions.ManyParties)
+
+
+def _many(model: type[Many], body: bytes, named: str, count_max: int) -> Many:
     """Raises Malformed. A gateway asks with thousands of accounts at each start: one decode in C, not a strict parse."""
     try:
         document = msgspec.json.decode(body)
     except (msgspec.MsgspecError, RecursionError):
         raise Malformed("body_malformed", "body", "must be a JSON object") from None
-    accounts = document.get("accounts") if isinstance(document, dict) else None
-    if isinstance(accounts, list) and len(accounts) > questions.BALANCES_MAX:
-        raise Malformed("body_too_large", "accounts", f"must not be more than {questions.BALANCES_MAX}")
+    several = document.get(named) if isinstance(document, dict) else None
+    if isinstance(several, list) and len(several) > count_max:
+        raise Malformed("body_too_large", named, f"must not be more than {count_max}")
     try:
-        return read(questions.ManyBalances, document)
+        return read(model, document)
     except ValidationError as error:
         found = malformed_of(error, {})
         if found.code in PROBLEMS:
             raise found from None
-        raise Malformed("body_malformed", "body", "must have accounts, and may have min_position and wait_ms") from None
+        raise Malformed(
+            "body_malformed", "body", f"must have {named}, and may have what else the document says"
+        ) from None
 
 
 def _forgotten(nothing: NotFound) -> dict[str, str]:

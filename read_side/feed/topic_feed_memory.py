@@ -43,7 +43,7 @@ class MemoryTopicFeed:
         self._subscriptions: WeakSet[_Subscription] = WeakSet()
         self._closed = False
 
-    def tell(self, answer: TopicAnswer) -> None:
+    def tell(self, answer: TopicAnswer, *, catching_up: bool = False) -> None:
         if answer.number == NO_ANSWER and answer.topic in self._newest:
             return
         self._newest[answer.topic] = answer

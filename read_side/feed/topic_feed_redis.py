@@ -1,7 +1,8 @@
 """Topics through Redis: of each the newest answer in a hash, and a capped stream of the names of those that changed.
 
 Several processes may keep the same topic, each in rows of its own: one of them tells it, and another when that one has told
-nothing for `LEASE_S` (`tell_topic.lua`). Its rows are another history, which clients are sent whole.
+nothing for `LEASE_S`, or was not at the end of the log and another is (`tell_topic.lua`). Its rows are another history, which
+clients are sent whole. A topic that none of them names any more is told to be none (`name_topics.lua`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from read_side.contract.topics import NO_ANSWER, TopicAnswer
+from read_side.contract.topics import NO_ANSWER, TopicAnswer, no_such_topic
 from read_side.feed.redis_stream import READ_ENTRIES, RedisStreams
 from read_side.views.redis_client import FAILURES, RedisClient
 
@@ -24,10 +25,20 @@ TELL_AGAIN_S: Final = 3.0
 """The newest answers are told again this often: to go on keeping them, and to a Redis that has lost them."""
 LEASE_S: Final = 15.0
 """A keeper that told nothing for so long has ended, or cannot reach Redis."""
+UNNAMED_S: Final = 600.0
+"""A topic that nobody has named for so long was taken out of the settings: longer than services take to start anew."""
+FORGOTTEN_S: Final = 86_400.0
+"""So long it is told that a topic is none; and so long after the last word of anybody all is forgotten."""
 ENTRIES_MAX: Final = 1_024
 
-_SCRIPT: Final = resources.files("read_side.feed").joinpath("tell_topic.lua").read_text("utf-8")
-_RELEASE: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+_TELL, _NAME = (
+    resources.files("read_side.feed").joinpath(f"{name}.lua").read_text("utf-8")
+    for name in ("tell_topic", "name_topics")
+)
+_RELEASE: Final = (
+    "local keeper = redis.call('GET', KEYS[1]) "
+    "if keeper == ARGV[1] or keeper == '~' .. ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+)
 _log = structlog.get_logger(__name__)
 
 
@@ -35,26 +46,36 @@ class RedisTopicFeed:
     """`TopicFeed` (read_side/contract/topics.py). Connects on first use; `tell` needs a running loop."""
 
     def __init__(
-        self, url: str, prefix: str = "fanfold", *, again_s: float = TELL_AGAIN_S, lease_s: float = LEASE_S
+        self,
+        url: str,
+        prefix: str = "fanfold",
+        *,
+        again_s: float = TELL_AGAIN_S,
+        lease_s: float = LEASE_S,
+        unnamed_s: float = UNNAMED_S,
     ) -> None:
         self._streams = RedisStreams(url)
-        # One hash tag: the script is of one node of a cluster.
-        self._answers, self._changes, self._keepers = (
-            f"{prefix}:{{topics}}:{part}" for part in ("answers", "changes", "keeper")
+        # One hash tag: the scripts are of one node of a cluster.
+        self._answers, self._changes, self._keepers, self._named_at = (
+            f"{prefix}:{{topics}}:{part}" for part in ("answers", "changes", "keeper", "named")
         )
-        self._again_s, self._lease_ms = again_s, int(lease_s * 1_000)
+        self._again_s, self._lease_ms, self._unnamed_ms = again_s, int(lease_s * 1_000), int(unnamed_s * 1_000)
         self._token = secrets.token_hex(16)
+        self._named: dict[str, None] = {}
         self._newest: dict[str, TopicAnswer] = {}
+        self._catching_up: set[str] = set()
         self._untold: dict[str, None] = {}
         self._withdrawn: dict[str, None] = {}
         self._elsewhere: set[str] = set()
         self._something = asyncio.Event()
         self._telling: asyncio.Task[None] | None = None
 
-    def tell(self, answer: TopicAnswer) -> None:
+    def tell(self, answer: TopicAnswer, *, catching_up: bool = False) -> None:
+        self._named[answer.topic] = None
         if answer.number == NO_ANSWER and answer.topic in self._newest:
             return
         self._newest[answer.topic] = answer
+        (self._catching_up.add if catching_up else self._catching_up.discard)(answer.topic)
         self._untold[answer.topic] = None
         self._something.set()
         if self._telling is None:
@@ -92,6 +113,8 @@ class RedisTopicFeed:
                 for name in names:
                     if name in self._newest:  # it may be withdrawn meanwhile
                         await self._tell(await self._streams.client(), self._newest[name])
+                if began_s >= all_at_s:
+                    await self._name(await self._streams.client())
             except FAILURES:
                 all_at_s = began_s  # nobody knows what was told
                 await self._streams.pause()
@@ -103,15 +126,20 @@ class RedisTopicFeed:
                     await self._something.wait()
 
     async def _tell(self, client: RedisClient, answer: TopicAnswer) -> None:
-        has_none = int(answer.number == NO_ANSWER)
-        values = (answer.topic, encode_answer(answer), has_none, self._token, self._lease_ms, ENTRIES_MAX)
+        how = "none" if answer.number == NO_ANSWER else "behind" if answer.topic in self._catching_up else "whole"
+        values = (answer.topic, encode_answer(answer), how, self._token, self._lease_ms, ENTRIES_MAX, answer.history)
         keys = (self._answers, self._changes, f"{self._keepers}:{answer.topic}")
-        told: Any = await client.eval(_SCRIPT, len(keys), *keys, *values)
+        told: Any = await client.eval(_TELL, len(keys), *keys, *values)
         if told:
             self._elsewhere.discard(answer.topic)
         elif answer.topic not in self._elsewhere:
             self._elsewhere.add(answer.topic)
             _log.info("topic is told by another process", topic=answer.topic)
+
+    async def _name(self, client: RedisClient) -> None:
+        keys = (self._answers, self._changes, self._named_at)
+        limits = (self._unnamed_ms, int(FORGOTTEN_S * 1_000), ENTRIES_MAX)
+        await client.eval(_NAME, len(keys), *keys, *limits, *self._named)
 
     async def _release(self, topics: Iterable[str]) -> None:
         """Let another one keep them at once."""
@@ -150,10 +178,13 @@ class RedisTopicFeed:
         """The newest of these topics; None: of all. What another version told in another way is none."""
         client = await self._streams.client()
         if names is None:
-            found: Any = (await client.hgetall(self._answers)).values()
+            all_told: Any = await client.hgetall(self._answers)
+            found = {name.decode(): data for name, data in all_told.items()}
         else:
-            found = await client.hmget(self._answers, list(names))
-        return [answer for data in found if data and (answer := decode_answer(data)) is not None]
+            asked = list(names)
+            found = dict(zip(asked, await client.hmget(self._answers, asked), strict=True))
+        answers = (no_such_topic(name) if data == b"" else decode_answer(data or b"") for name, data in found.items())
+        return [answer for answer in answers if answer is not None]
 
 
 def encode_answer(answer: TopicAnswer) -> bytes:

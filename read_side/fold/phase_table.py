@@ -6,7 +6,7 @@ Everything here is copied out of `State.pending` under the state's lock, so that
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -31,10 +31,10 @@ from write_side.contract.state.pending_columns import (
     LEG_STEP,
     MASK,
     OPTION,
+    RECORD_END,
     RECORD_END_ACTION,
-    RECORD_END_CODE,
     RECORD_PARTITION,
-    RECORD_TRY_CODE,
+    RECORD_TRY,
     REVERSING_A,
     REVERSING_B,
     STATE,
@@ -47,28 +47,12 @@ from write_side.contract.state.pending_columns import (
     Phase,
     What,
 )
+from write_side.contract.state.phase_plan import OPEN_PHASES, PLANS, waited_steps
 from write_side.contract.state.state import State
 from write_side.contract.tell.pending_row import KeyedLeg, StepDone, protocol_of
 from write_side.contract.words.codes import Code, Kind
 
 Int64s = npt.NDArray[np.int64]
-
-OPEN_PHASES: Final = tuple(phase for phase in Phase if phase not in (Phase.DONE, Phase.REFUSED))
-"""The phases that a row of the table can have."""
-
-_ACTIONS: Final = {
-    Phase.TRYING: Action.TRY,
-    Phase.DEBITING: Action.TRY,
-    Phase.CREDITING: Action.TRY,
-    Phase.CAPTURING: Action.CONFIRM,
-    Phase.PAYING: Action.CONFIRM,
-    Phase.RELEASING: Action.CONFIRM,
-    Phase.COMPENSATING: Action.CANCEL,
-    Phase.CANCELLING: Action.CANCEL,
-}
-"""What a phase asks of its steps."""
-_IN_ORDER: Final = (Phase.DEBITING, Phase.CREDITING, Phase.COMPENSATING)
-"""Phases that ask one step after the other; the cursor points to it. The others ask all at once, and the mask has the answers."""
 
 
 class Waiting(NamedTuple):
@@ -158,28 +142,13 @@ def reversal_of(state: State, transfer_id: bytes) -> bytes | None:
         return None if row is None else state.pending.rows[row, REVERSING_A : REVERSING_B + 1].tobytes()
 
 
-def waited_steps(phase: Phase, debits: int, steps: int, cursor: int, mask: int) -> list[int]:
-    """The steps that have not yet done what the phase asks, as far as they have been asked."""
-    if phase not in _ACTIONS:
-        return []
-    first, last = 0, steps
-    if phase in (Phase.CAPTURING, Phase.DEBITING):
-        last = debits
-    elif phase is Phase.PAYING:
-        first = debits
-    elif phase is Phase.RELEASING:
-        last = steps - 1  # the last credit of a saga is spendable at once
-    if phase in _IN_ORDER:
-        return [cursor] if first <= cursor < last else []
-    return [step for step in range(first, last) if not mask >> step & 1]
-
-
 def waiting_for(
     phase: Phase, debits: int, steps: int, cursor: int, mask: int, partitions: dict[int, int]
 ) -> tuple[Waiting, ...]:
     """`waited_steps` with the partition of each (`partitions`: by step) and what is asked of it."""
     return tuple(
-        Waiting(step, partitions[step], _ACTIONS[phase]) for step in waited_steps(phase, debits, steps, cursor, mask)
+        Waiting(step, partitions[step], PLANS[phase].action)
+        for step in waited_steps(phase, debits, steps, cursor, mask)
     )
 
 
@@ -229,8 +198,8 @@ def _records(table: PendingTable, row: int) -> tuple[StepDone, ...]:
     first = int(found[FIRST_LEG] + found[LEG_COUNT])
     done = []
     for step, record in enumerate(table.legs[first : first + int(found[STEPS])]):
-        for at, action in ((RECORD_TRY_CODE, Action.TRY), (RECORD_END_CODE, Action(int(record[RECORD_END_ACTION])))):
-            code, sequence, at_us = (int(word) for word in record[at : at + 3])
+        for told, action in ((RECORD_TRY, Action.TRY), (RECORD_END, Action(int(record[RECORD_END_ACTION])))):
+            code, sequence, at_us = (int(record[column]) for column in told)
             if code > 0:
                 done.append(StepDone(step, action, int(record[RECORD_PARTITION]), Code(code - 1), sequence, at_us))
     return tuple(sorted(done, key=lambda each: (each.at_us, each.action, each.step)))

@@ -33,12 +33,12 @@ class ViewOfAnotherLog(Exception):
 class ViewOwner:
     """One partition. Every method may raise Displaced, ViewOfAnotherLog and ViewUnavailable.
 
-    written: what the store holds, as far as we know; None before it was first brought right.
+    stored: what the store holds, as far as we know; None before it was first brought right.
     """
 
     def __init__(self, view: ViewStore, fold: PartitionFold) -> None:
         self.fold = fold
-        self.written: Checkpoint | None = None
+        self.stored: Checkpoint | None = None
         self.repairs = 0
         self._view = view
         self._owner: Owner | None = None
@@ -50,7 +50,7 @@ class ViewOwner:
     @property
     def is_ahead(self) -> bool:
         """The store holds blocks that we have not folded yet: a rebuild has read further than we have, for the moment."""
-        return self.written is not None and self.written.sequence > self.fold.folded.sequence
+        return self.stored is not None and self.stored.sequence > self.fold.folded.sequence
 
     async def claim(self) -> None:
         """Become the owner of the live generation; every projector before us is stale from here on."""
@@ -76,32 +76,32 @@ class ViewOwner:
 
     async def advance(self, rows: AccountRows) -> None:
         """Write what a folded run changed, with our position."""
-        assert self.written is not None, "claim the view before writing it"
+        assert self.stored is not None, "claim the view before writing it"
         if self.is_ahead:
             return
-        if not self.fold.knows(self.written):
+        if not self.fold.knows(self.stored):
             await self._repair()
             return
         await self._apply(rows)
 
     async def probe(self) -> None:
         """Find out, without writing, whether the store still holds our checkpoint in the live generation; repair if not."""
-        assert self.written is not None, "claim the view before probing it"
+        assert self.stored is not None, "claim the view before probing it"
         await self._apply(EMPTY_ROWS, probe=True)
 
     async def _apply(self, rows: AccountRows, probe: bool = False) -> None:
         assert self._owner is not None
-        wanted = self.written if probe else self.fold.checkpoint(self.generation)
+        wanted = self.stored if probe else self.fold.checkpoint(self.generation)
         assert wanted is not None
         try:
-            live = await self._view.apply(self._owner, self.written, rows, wanted)
+            live = await self._view.apply(self._owner, self.stored, rows, wanted)
         except CheckpointMismatch:
             await self._repair()
         except OwnerStale as stale:
             await self._exit_unless_set_back(stale)
             await self._repair()
         else:
-            self.written = wanted
+            self.stored = wanted
             if live != self.generation:
                 await self.bring_right()
 
@@ -114,7 +114,7 @@ class ViewOwner:
         assert self._owner is not None
         stored = await self._view.checkpoint(self.fold.partition, self.generation)
         if stored is not None and stored.sequence > self.fold.folded.sequence:
-            self.written = stored  # checked by `advance` as soon as we have folded that far
+            self.stored = stored  # checked by `advance` as soon as we have folded that far
             return await self._view.apply(self._owner, stored, EMPTY_ROWS, stored) == self.generation
         rows, loaded = self._rows_since(stored) if stored is not None else None, 0
         if rows is None:
@@ -122,7 +122,7 @@ class ViewOwner:
             stored, rows = None, EMPTY_ROWS
         wanted = self.fold.checkpoint(self.generation)
         live = await self._view.apply(self._owner, stored, rows, wanted, loaded)
-        self.written = wanted
+        self.stored = wanted
         return live == self.generation
 
     def _rows_since(self, stored: Checkpoint) -> AccountRows | None:

@@ -101,7 +101,7 @@ class Keeper:
         while True:
             await self._timer.sleep(LOOK_S)
             try:
-                stored, is_behind = await self.projector.stored()
+                stored, is_behind = await self.projector.live_view()
             except (ViewUnavailable, LogFailed):
                 last.clear()
                 continue

@@ -168,7 +168,7 @@ class Projector:
         """See how far the log is ahead, if that was not just now; known after `wait_s`, or not. Never raises."""
         await self._work.look_ahead(wait_s)
 
-    async def stored(self) -> tuple[Checkpoint | None, bool]:
+    async def live_view(self) -> tuple[Checkpoint | None, bool]:
         """Where the live view stands, whoever writes it, and whether the log has more. Raises ViewUnavailable, LogFailed."""
         stored = await self._view.checkpoint(self.partition)
         if stored is None:
@@ -246,15 +246,15 @@ class Projector:
     @property
     def how_far(self) -> HowFar:
         work = self._work
-        return HowFar(self.folded, self.written, self.shown.place, self.published, work.accepted, work.pushed)
+        return HowFar(self.folded, self.stored, self.shown.place, self.published, work.accepted, work.pushed)
 
     @property
     def folded(self) -> Place:
         return self.fold.folded
 
     @property
-    def written(self) -> Place:
-        return NOWHERE if self.owner.written is None else self.owner.written.place
+    def stored(self) -> Place:
+        return NOWHERE if self.owner.stored is None else self.owner.stored.place
 
     def distances(self) -> Distances:
         """How far the marks are from each other now, by the last look at the log (`look_ahead`)."""
@@ -265,7 +265,7 @@ class Projector:
         return self.fold.folded.sequence
 
     def lag(self, now_us: int) -> Lag:
-        stored = self.owner.written
+        stored = self.owner.stored
         return Lag(
             self.how_far.blocks_behind,
             self.commit_to_view_us // 1000,
@@ -426,8 +426,8 @@ class Projector:
         return await retry(good, LogFailed, WAITS, self._timer.sleep, tell)
 
     def _tell_readers(self) -> None:
-        if self.owner.written is not None:
-            self.shown.advance(self.owner.written.place)
+        if self.owner.stored is not None:
+            self.shown.advance(self.owner.stored.place)
 
     async def _asking_store(self, ask: Callable[[], Awaitable[Any]]) -> None:
         self.asked_store_us = self._timer.wall_us()
@@ -449,7 +449,7 @@ class Projector:
 
 
 def _another_log(owner: ViewOwner) -> ViewOfAnotherLog:
-    stored = NOWHERE if owner.written is None else owner.written.place
+    stored = NOWHERE if owner.stored is None else owner.stored.place
     return ViewOfAnotherLog(
         f"partition {owner.fold.partition}: the view reflects block {stored.sequence}, the log ends at "
         f"{owner.fold.folded.sequence}. Either this is the view of another log, or the log has lost blocks that were shown. "

@@ -28,7 +28,7 @@ class Marks(NamedTuple):
 
     accepted: int
     folded: Place
-    written: Place
+    stored: Place
     pushed: int
 
 
@@ -51,12 +51,12 @@ class Standstill:
     def note(self, now_us: int, marks: Marks, unread: int, withheld: bool) -> None:
         """unread: what the log has beyond `accepted`, as far as is known. withheld: nothing is pushed before all is shown that
         was in the log when the partition came back (`silence.py`)."""
-        folded, written = marks.folded, marks.written
+        folded, stored = marks.folded, marks.stored
         steps = (
             _Step(unread > 0, marks.accepted),
             _Step(marks.accepted > folded.offset, folded.offset),
-            _Step(folded.sequence > written.sequence, written.sequence),
-            _Step(min(written.sequence, folded.sequence) > marks.pushed, marks.pushed),
+            _Step(folded.sequence > stored.sequence, stored.sequence),
+            _Step(min(stored.sequence, folded.sequence) > marks.pushed, marks.pushed),
         )
         if steps[STORE].mark != self._marks[STORE]:
             self._stored_us = now_us

@@ -15,14 +15,14 @@ from write_side.contract.block.block import Undecodable, read_header
 from write_side.contract.log.log import Log, Record
 
 
-class Stored(Protocol):
+class Reached(Protocol):
     """What a projector has folded, and what its store has."""
 
     @property
     def folded(self) -> Place: ...
 
     @property
-    def written(self) -> Place: ...
+    def stored(self) -> Place: ...
 
 
 class Work:
@@ -32,13 +32,13 @@ class Work:
     """
 
     def __init__(
-        self, log: Log, partition: int, stored: Stored, withheld: Callable[[], bool], wall_us: Callable[[], int]
+        self, log: Log, partition: int, reached: Reached, withheld: Callable[[], bool], wall_us: Callable[[], int]
     ) -> None:
         self.in_hand: Sequence[Record] = ()
         self.pushed = -1
         self._said: int | None = None
         """The sequence that the last record in hand says it has, once somebody asked: a block is hashed for that."""
-        self._stored = stored
+        self._reached = reached
         self._withheld = withheld
         self._wall_us = wall_us
         self._ahead = LogAhead(log, partition, lambda: self._accepted_offset, wall_us)
@@ -54,7 +54,7 @@ class Work:
     @property
     def accepted(self) -> Place:
         """As the last record in hand says it of itself, and no more than a block a record: it may be none, or not count."""
-        folded = self._stored.folded
+        folded = self._reached.folded
         if not self.in_hand:
             return folded
         last = self.in_hand[-1]
@@ -83,8 +83,8 @@ class Work:
 
     def note(self) -> None:
         """A step may have moved."""
-        folded, written = self._stored.folded, self._stored.written
-        marks = Marks(max(self._accepted_offset, folded.offset), folded, written, self.pushed)
+        folded, stored = self._reached.folded, self._reached.stored
+        marks = Marks(max(self._accepted_offset, folded.offset), folded, stored, self.pushed)
         self._standstill.note(self._wall_us(), marks, self._ahead.unread() or 0, self._withheld())
 
     def stands_still(self) -> str | None:
@@ -94,8 +94,8 @@ class Work:
 
     def distances(self) -> Distances:
         """The lag now, by the last look at the log."""
-        accepted, folded, unread = self.accepted, self._stored.folded, self._ahead.unread()
-        stored = min(self._stored.written.sequence, folded.sequence)
+        accepted, folded, unread = self.accepted, self._reached.folded, self._ahead.unread()
+        stored = min(self._reached.stored.sequence, folded.sequence)
         unstored = folded.sequence - stored
         is_shown = not unstored and self._accepted_offset <= folded.offset
         if self.in_hand and not is_shown:
@@ -115,4 +115,4 @@ class Work:
 
     @property
     def _accepted_offset(self) -> int:
-        return self.in_hand[-1].offset if self.in_hand else self._stored.folded.offset
+        return self.in_hand[-1].offset if self.in_hand else self._reached.folded.offset

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 from read_side.history.segment import Chained
 from write_side.contract.block.block import Header, read_header
 from write_side.contract.block.chain import NO_HEAD, Head, Skip, judge
@@ -76,6 +78,7 @@ def _follows(header: Header) -> Follows | None:
     if not header.partitions:
         return None
     return Follows(
-        header.partitions, header.partition, header.epoch, header.sequence, header.block_hash, header.consumed_to,
-        header.created_at_us, header.refuse_ids_before_us, _NEVER_US,
+        header.partitions, header.partition, header.epoch, header.sequence,
+        np.frombuffer(header.block_hash, np.uint8), header.consumed_to, header.created_at_us,
+        header.refuse_ids_before_us, _NEVER_US,
     )  # fmt: skip

@@ -19,6 +19,7 @@ from read_side.history.folder import SEALED_BYTES, SegmentFolder
 from read_side.history.gathering import Gathering, joined
 from read_side.history.segment import Chained, Segment
 from write_side.contract.block.block import ZERO_HASH, read_header
+from write_side.contract.block.run_bytes import SEQUENCE
 from write_side.contract.log.log import START, Log, LogFailed
 from write_side.contract.state.replay import Folded, FoldedBlocks
 
@@ -89,7 +90,7 @@ class History:
             if self._fresh is None:
                 self._fresh = Gathering(self._noted_from)
             behind = self._fresh.end.sequence
-            first = folded.block.header.sequence if isinstance(folded, Folded) else int(folded.run.headers[0, 0])
+            first = folded.block.header.sequence if isinstance(folded, Folded) else int(folded.run.headers[0, SEQUENCE])
             if isinstance(folded, FoldedBlocks):
                 known = behind + 1 - first
                 if known >= len(folded.records):

@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from fanfold.api.frames import TOPIC_BYTES_MAX
+from fanfold.api.frames.pushed import TOPIC_BYTES_MAX
 from fanfold.api.retry import retry
 from read_side.contract.topics import TopicAnswer, TopicFeed, without_answer
 from read_side.projections.kept_rows import Answer
@@ -47,6 +47,7 @@ class KeptTopic:
         self._feed, self._sleep = feed, sleep
         self._declared: Declared | None = None
         self._troubles: dict[int | str, str] = {}
+        self._told, self._caught_up = without_answer(text), False
         try:
             declared = named(text)
             if declared.question is None:
@@ -89,6 +90,7 @@ class KeptTopic:
                 rest_s=REST_S,
                 on_answer=self._tell,
                 on_trouble=self._trouble,
+                on_caught_up=self._tell_caught_up,
             )
 
         def tell(failure: Exception) -> None:
@@ -126,7 +128,12 @@ class KeptTopic:
             told = TopicAnswer(self.name, answer.history, answer.number, answer.positions, None, "topic_too_large")
         else:
             self._troubles.pop("size", None)
-        self._feed.tell(told)
+        self._told = told
+        self._feed.tell(told, catching_up=not self._caught_up)
+
+    def _tell_caught_up(self) -> None:
+        self._caught_up = True
+        self._feed.tell(self._told)
 
 
 def _as_told(row: dict[str, Any]) -> dict[str, Any]:

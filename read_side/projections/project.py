@@ -95,6 +95,7 @@ async def project(
     on_events: OnEvents = lambda events: None,
     on_answer: OnAnswer | None = None,
     on_trouble: OnTrouble = lambda partition, reason: None,
+    on_caught_up: Callable[[], None] = lambda: None,
     answer_rows_max: int | None = None,
     rest_s: float = 0.0,
 ) -> Projected:
@@ -102,13 +103,16 @@ async def project(
 
     once: to the end of the log as it is now; else for ever, until no partition goes on. from_start: made again beside what is
     there, which is replaced when every partition is at the end of the log; killed meanwhile, the same goes on.
-    answer_rows_max: how many rows of an answer are looked at. rest_s: after a run of few events, for the sake of who shares the
-    processor; then there are more of them, which cost little more.
+    on_caught_up: called once, when what on_answer was told last is of rows in which every partition has been at the end of the
+    log, or as far as it gets. answer_rows_max: how many rows of an answer are looked at. rest_s: after a run of few events, for
+    the sake of who shares the processor; then there are more of them, which cost little more.
 
     Raises CannotProject, StateUnavailable, what on_answer raises.
     """
     async with _opened(KeptRows.held(path, declared)) as (file, run):
-        work = _Work(log, snapshots, file, run, sleep, on_events, on_answer, on_trouble, answer_rows_max, rest_s)
+        work = _Work(
+            log, snapshots, file, run, sleep, on_events, on_answer, on_trouble, on_caught_up, answer_rows_max, rest_s
+        )
         if from_start:
             await run(file.begin, "next")
             found = await work.all("next", once=True)
@@ -178,11 +182,14 @@ class _Work:
         on_events: OnEvents,
         on_answer: OnAnswer | None = None,
         on_trouble: OnTrouble = lambda partition, reason: None,
+        on_caught_up: Callable[[], None] = lambda: None,
         answer_rows_max: int | None = None,
         rest_s: float = 0.0,
     ) -> None:
         self.log, self._snapshots, self._file, self._run = log, snapshots, file, run
-        self._sleep, self._on_events, self._on_answer, self._on_trouble = sleep, on_events, on_answer, on_trouble
+        self._sleep, self._on_events, self._on_answer = sleep, on_events, on_answer
+        self._on_trouble, self._on_caught_up = on_trouble, on_caught_up
+        self._behind, self._told_caught_up = set(range(log.partitions)), False
         self._answer_rows_max, self._rest_s = answer_rows_max, rest_s
         self._answered: tuple[str, int] | None = None
         self._changed = asyncio.Event()
@@ -219,6 +226,7 @@ class _Work:
         except _STOPS as stopped:
             result.problem = str(stopped)
             self._on_trouble(result.partition, result.problem)
+            self._is_as_far_as_it_gets(result.partition)  # the others are not to wait for it
             _log.error("partition not projected any more", partition=result.partition, reason=result.problem)
         except (LogFailed, StateUnavailable) as failed:
             result.problem, result.unread = str(failed), True
@@ -226,11 +234,15 @@ class _Work:
     async def answer(self) -> None:
         """Tell the answer of the projection's question where it is another one."""
         if self._on_answer is not None and self._file.declared.question is not None:
+            caught_up = not self._behind
             with self._noticed(None):
                 answer = await self._run(self._file.answer, self._answer_rows_max)
             if (answer.history, answer.number) != self._answered:
                 self._answered = answer.history, answer.number
                 self._on_answer(answer)
+            if caught_up and not self._told_caught_up:
+                self._told_caught_up = True
+                self._on_caught_up()
 
     async def _answer_for_ever(self) -> None:
         def tell(failure: Exception) -> None:
@@ -268,7 +280,16 @@ class _Work:
             raise CannotProject(_another_log(self._file.declared.name, partition))
         self._on_trouble(partition, None)
         result.position = None if place == NOTHING else str(Position(partition, place.sequence))
-        await self.take(generation, result, runs.follow(events_of_log(self.log, runs, follow=follow)))
+        await self.take(generation, result, runs.follow(events_of_log(self.log, runs, follow=False)))
+        if generation == "live":
+            self._is_as_far_as_it_gets(partition)
+        if follow:
+            await self.take(generation, result, runs.follow(events_of_log(self.log, runs, follow=True)))
+
+    def _is_as_far_as_it_gets(self, partition: int) -> None:
+        if partition in self._behind:
+            self._behind.discard(partition)
+            self._changed.set()
 
     async def take(self, generation: Generation, result: PartitionProjected, blocks: Any) -> None:
         """Blocks that follow each other, each run in one transaction."""

@@ -7,9 +7,10 @@ from typing import Any, Final
 
 from fanfold.api.malformed import Malformed
 from fanfold.api.questions import OPEN
-from read_side.fold.phase_table import OPEN_PHASES, OpenHold, OpenTransfer, Waiting
+from read_side.fold.phase_table import OpenHold, OpenTransfer, Waiting
 from read_side.tell.transfer_legs import Names, leg_documents
 from write_side.contract.state.pending_columns import Phase
+from write_side.contract.state.phase_plan import OPEN_PHASES
 from write_side.contract.tell.answers import link_member, positions_reached, step_document
 from write_side.contract.words.atoms import format_transfer_id
 from write_side.contract.words.position import Position

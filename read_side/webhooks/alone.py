@@ -6,7 +6,7 @@ import asyncio
 import fcntl
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -24,12 +24,16 @@ def lock_of(path: Path) -> Path:
 
 @asynccontextmanager
 async def alone(
-    path: Path, sleep: Callable[[float], Awaitable[None]], on_wait: Callable[[], None]
+    path: Path,
+    sleep: Callable[[float], Awaitable[None]],
+    on_wait: Callable[[], None],
+    waited_for: Callable[[], AbstractContextManager[None]],
 ) -> AsyncIterator[None]:
-    """The kernel drops the lock with the process, however it ends. on_wait: called once when another one has it. Raises
-    HooksUnavailable."""
+    """The kernel drops the lock with the process, however it ends. on_wait: called once when another one has it; waited_for:
+    around what asks the disk. Raises HooksUnavailable."""
     try:
-        descriptor = await apart(THREAD, os.open, lock_of(path), os.O_RDWR | os.O_CREAT, 0o600)
+        with waited_for():
+            descriptor = await apart(THREAD, os.open, lock_of(path), os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as failed:
         raise HooksUnavailable(f"{lock_of(path)} cannot be made ({failed.strerror}): see its folder") from failed
     is_told = False

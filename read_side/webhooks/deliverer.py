@@ -57,7 +57,7 @@ class Deliverer:
         self._lanes: dict[str, list[LaneRun]] = {}
         self._tasks: dict[str, list[asyncio.Task[None]]] = {}
         self._heads: dict[int, int] = {}
-        self._file = FileCalls(path, clock.sleep, self._tell)
+        self._file = FileCalls(path, clock.sleep, self._tell, clock.wall_us)
         self._stored = StoredTogether(self._file, clock.sleep)
         self._reload = True
 
@@ -72,7 +72,8 @@ class Deliverer:
 
     def degraded(self) -> list[str]:
         """For `/readyz`: nobody should be sent elsewhere for it."""
-        return [] if self.trouble is None else [f"webhooks: {self.trouble}"]
+        reason = self._file.silence() or self.trouble
+        return [] if reason is None else [f"webhooks: {reason}"]
 
     def _waits_for_another(self) -> None:
         self.trouble = "another process delivers them; this one waits until that has ended"
@@ -92,10 +93,11 @@ class Deliverer:
             raise HooksUnavailable(f"{type(bug).__name__}: the service's log has more") from bug
 
     async def _deliver(self) -> None:
-        while not await apart(THREAD, self.path.exists):
+        while not await self._is_there():
             self.trouble = None  # nobody wants any
             await self._clock.sleep(NO_FILE_S)
-        async with alone(self.path, self._clock.sleep, self._waits_for_another), self._file.opened():
+        held = alone(self.path, self._clock.sleep, self._waits_for_another, self._file.waited_for)
+        async with held, self._file.opened():
             self.trouble, self._reload, self._heads = None, True, {}
             try:
                 await self._look_for_ever()
@@ -103,6 +105,10 @@ class Deliverer:
                 await self._end([*self._tasks])
                 await self._stored.end()
                 await asyncio.gather(*(source.close() for source in self._sources))
+
+    async def _is_there(self) -> bool:
+        with self._file.waited_for():
+            return await apart(THREAD, self.path.exists)
 
     async def _look_for_ever(self) -> None:
         """Raises HooksUnavailable."""

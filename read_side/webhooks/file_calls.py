@@ -7,8 +7,8 @@ to it as it is, and every later call is refused until the file is opened anew.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
@@ -23,19 +23,47 @@ T = TypeVar("T")
 WAITS: Final = Waits(1.0, 30.0)
 LAST_CALL_S: Final = 3.0
 """So long is waited for a call of somebody who is cancelled: as a rule that is one sync of the disk."""
+SILENT_S: Final = 10.0
+"""A call that takes longer is told: more than waiting for a command's transaction takes (`database.BUSY_S`)."""
 THREAD: Final = "webhooks-file"
 
 
 class FileCalls:
-    """tell: told why the file cannot be used, each time."""
+    """tell: told why the file cannot be used, each time. wall_us: the wall clock, UTC microseconds."""
 
     def __init__(
-        self, path: Path, sleep: Callable[[float], Awaitable[None]], tell: Callable[[Exception], None]
+        self,
+        path: Path,
+        sleep: Callable[[float], Awaitable[None]],
+        tell: Callable[[Exception], None],
+        wall_us: Callable[[], int],
     ) -> None:
-        self._path, self._sleep, self._tell = path, sleep, tell
+        self._path, self._sleep, self._tell, self._wall_us = path, sleep, tell, wall_us
+        self._asked_us: dict[object, int] = {}
         self._kept: KeptHooks | None = None
         self._using = asyncio.Lock()
         self._is_left = False
+
+    def silence(self) -> str | None:
+        """That the disk does not answer, for a person: nobody can end its call, and none fails while it hangs."""
+        silent_s = (self._wall_us() - min(self._asked_us.values(), default=self._wall_us())) / 1e6
+        if silent_s <= SILENT_S:
+            return None
+        return (
+            f"the disk under {self._path} has not answered for {silent_s:.0f} s, and nothing is delivered that has to be stored. "
+            "No money is affected, and nothing is lost: it is delivered once the disk answers. See the disk; if it is well, "
+            "start the service again."
+        )
+
+    @contextmanager
+    def waited_for(self) -> Iterator[None]:
+        """Around whatever asks the disk."""
+        call = object()
+        self._asked_us[call] = self._wall_us()
+        try:
+            yield
+        finally:
+            del self._asked_us[call]
 
     async def call(self, method: Callable[Concatenate[KeptHooks, P], T], *given: P.args, **named: P.kwargs) -> T:
         """One method of the file. Raises HooksUnavailable."""
@@ -56,7 +84,8 @@ class FileCalls:
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         """Raises HooksUnavailable."""
-        self._kept, self._is_left = await apart(THREAD, KeptHooks.opened, self._path), False
+        with self.waited_for():
+            self._kept, self._is_left = await apart(THREAD, KeptHooks.opened, self._path), False
         try:
             yield
         finally:
@@ -68,7 +97,8 @@ class FileCalls:
     async def _whole(self, call: asyncio.Future[T]) -> T:
         """Also by who is cancelled meanwhile: no two use the connection at a time."""
         try:
-            return await asyncio.shield(call)
+            with self.waited_for():
+                return await asyncio.shield(call)
         except asyncio.CancelledError:
             call.add_done_callback(lambda ended: ended.exception())  # nobody else hears of it
             self._is_left = True  # also for who is cancelled once more

@@ -14,8 +14,6 @@ from fanfold.api import grammar
 
 HOOKS_MAX: Final = 32
 """Each has its own back-off, and at most two deliveries under way; together they stay below some hundred MB."""
-ATTEMPTS_MAX: Final = 1_000
-HOURS_MAX: Final = 24 * 30
 
 Exhausted = Literal["go-on", "pause"]
 """What becomes of the webhook whose delivery was tried for the last time: it is put on the list of dead letters and the next one

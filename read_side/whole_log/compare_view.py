@@ -16,7 +16,7 @@ import numpy as np
 from read_side.contract.rows import AccountRow, AccountRows
 from read_side.contract.view import Checkpoint, ViewStore, ViewUnavailable
 from read_side.follow.partition_fold import PartitionFold, fold_log
-from read_side.whole_log.names_besides import names_besides
+from read_side.whole_log.names_besides import COMPARED_AT_ONCE, names_besides
 from read_side.whole_log.rebuild_result import COLUMNS
 from write_side.contract.block.chain import ChainBroken
 from write_side.contract.log.log import Log, LogDamaged, LogFailed
@@ -24,8 +24,6 @@ from write_side.contract.snapshots.snapshots import Snapshots
 from write_side.contract.state.fold import CheckFailed
 from write_side.contract.words.position import Position
 
-COMPARED_AT_ONCE: Final = 5_000
-"""Rows read together: some 10 ms of a Redis server, so that reads of others go on."""
 TOLD_MAX: Final = 100
 """Accounts told one by one; more are counted."""
 _MEANS: Final = (

@@ -20,6 +20,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from fanfold.api.events import CONTENT_TYPE
 from read_side.whole_log.event_topic import CannotPublish, TopicEmptied
 from write_side.contract.log.bounded_kafka import (
+    REQUEST_WAIT_MS,
     STOP_WAIT_S,
     NotAnswered,
     answered_within,
@@ -28,7 +29,7 @@ from write_side.contract.log.bounded_kafka import (
     stop_producer,
 )
 from write_side.contract.log.log import LogFailed
-from write_side.contract.log.questions_kafka import REQUEST_WAIT_MS, ends, started_consumer
+from write_side.contract.log.lookups_kafka import ends, started_consumer
 from write_side.contract.log.topic_kafka import TopicSettings, create_topic
 
 BATCH_BYTES: Final = 512 * 1024

@@ -1,13 +1,17 @@
-"""Accounts of a view that a comparison has not met yet."""
+"""Accounts of a view that a comparison has not met yet, and how many it meets at once."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from typing import Final
 
 import numpy as np
 
 from read_side.contract.view import ViewStore
 from write_side.contract.state.state import State
+
+COMPARED_AT_ONCE: Final = 5_000
+"""Rows read together: some 10 ms of a Redis server, so that reads of others go on."""
 
 
 async def names_besides(view: ViewStore, live: int, state: State, compared: int) -> AsyncGenerator[list[str], None]:

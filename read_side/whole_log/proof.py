@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fanfold.api.answers import AccountState
+from fanfold.api.answers.accounts import AccountState
 from read_side.fold.balances import rows_of
 from write_side.contract.block.block import Block
 from write_side.contract.block.chain import ChainBroken, Skip, judge_header

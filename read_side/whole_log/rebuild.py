@@ -26,7 +26,7 @@ from read_side.follow.bring_view_right import load_everything
 from read_side.follow.partition_fold import PartitionFold, fold_log
 from read_side.whole_log.alone import Alone, alone
 from read_side.whole_log.first_version import first_version, first_versions
-from read_side.whole_log.names_besides import names_besides
+from read_side.whole_log.names_besides import COMPARED_AT_ONCE, names_besides
 from read_side.whole_log.rebuild_result import COLUMNS, Difference, PartitionRebuilt, Progress, Rebuilt, Wishes
 from read_side.whole_log.switching import NotSwitched, advance, switch
 from write_side.contract.block.chain import ChainBroken
@@ -35,8 +35,6 @@ from write_side.contract.snapshots.snapshots import Snapshots
 from write_side.contract.state.fold import CheckFailed
 from write_side.contract.words.position import Position
 
-COMPARED_AT_ONCE: Final = 5_000
-"""Rows read together: some 10 ms of a Redis server, so that reads of others go on."""
 DIFFERENCES_MAX: Final = 1_000
 """Told one by one; more are counted."""
 AT_ONCE: Final = 2

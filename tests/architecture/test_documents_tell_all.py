@@ -11,7 +11,7 @@ import pytest
 from jsonschema_rs import Draft202012Validator
 
 from fanfold.api.asyncapi import stream_document
-from fanfold.api.frames import ErrorFrame
+from fanfold.api.frames.answered import ErrorFrame
 from fanfold.api.openapi import PROBES, public_document, side_document
 from fanfold.api.problems import PROBLEMS
 from fanfold.api.routes import (
@@ -200,4 +200,4 @@ def test_only_the_table_makes_problem_documents() -> None:
         for source in (ROOT / side).rglob("*.py")
         if "urn:fanfold:problem" in source.read_text()
     ]
-    assert sorted(made) == ["fanfold/api/answers.py", "fanfold/api/problems.py"]
+    assert sorted(made) == ["fanfold/api/answers/problem.py", "fanfold/api/problems.py"]

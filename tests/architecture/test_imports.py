@@ -53,7 +53,7 @@ def test_a_violation_in_a_tree_is_found_and_placed(tmp_path: Path) -> None:
         ("write_side/contract/words/codes.py", "from write_side.contract.block import limits"),
         ("read_side/fold/balances.py", "from read_side.tell import events"),
         ("gateway/protocol/session.py", "from gateway.streams.hub import Hub"),
-        ("fanfold/api/words.py", "from fanfold.doors import answer"),
+        ("fanfold/api/words/names.py", "from fanfold.doors import answer"),
         ("fanfold/client.py", "from write_side.contract import codes"),
         ("fanfold/client.py", "from gateway import wiring"),
         ("fanfold/cli/up.py", "from write_side.writer import Writer"),

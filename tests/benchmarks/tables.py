@@ -11,9 +11,9 @@ import numpy as np
 from write_side.contract.compiled.compiled import njit
 from write_side.contract.state.account_rows import AccountIndex, Accounts, NewAccount, add_account
 from write_side.contract.state.hash_index import with_room
-from write_side.contract.state.pending import add_leg, add_pending, drop, find_pending, take_in
 from write_side.contract.state.pending_columns import LEG_AMOUNT, LEG_KEY_A, LEG_WIDTH, STATE, HoldState, What
 from write_side.contract.state.pending_index import note_pending
+from write_side.contract.state.pending_rows import add_leg, add_pending, drop, find_pending, take_in
 from write_side.contract.state.state import State
 
 _HOLD = np.int64(What.HOLD)

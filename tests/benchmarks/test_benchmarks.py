@@ -14,6 +14,7 @@ from tests.benchmarks import (
     cross,
     deployed,
     door,
+    gets,
     ids,
     kafka,
     lone,
@@ -195,6 +196,12 @@ async def test_ids_reports_the_longest_stop(tmp_path: Path) -> None:
     assert told.keys() >= REPORTED | {"p50_ms", "p99_ms", "max_ms", "reserve_max_ms", "forget_ms"}
     assert told["ids"] == 20_000
     assert told["ever"].keys() >= {"kept_us", "unknown_us", "known_us", "bytes_per_id"}
+
+
+async def test_gets_reports_what_a_balance_costs_beside_a_bare_answer(tmp_path: Path) -> None:
+    told = json.loads(await gets.run(tmp_path, transfers=8, accounts=2, partitions=1, block=100))
+    assert told.keys() >= REPORTED | {"p50_ms", "p99_ms", "cpu_us", "bare_rate", "share_of_bare"}
+    assert told["cpu_us"].keys() == {"up", "bare"}
 
 
 async def test_lone_reports_what_each_stage_costs(tmp_path: Path) -> None:

@@ -19,9 +19,10 @@ from websockets.typing import Subprotocol
 
 from fanfold.answers import BalanceChange
 from fanfold.api.close_codes import is_final
+from fanfold.api.problems import PASSING
 from fanfold.api.routes import SUBPROTOCOL
 from fanfold.stream import watch, watch_prefix
-from fanfold.stream_connection import PASSING, StreamEnded
+from fanfold.stream_connection import StreamEnded
 from tests.end_to_end.console_page import ARGUMENTS
 
 WAIT_S = 30

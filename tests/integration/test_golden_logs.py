@@ -21,7 +21,7 @@ from prometheus_client import CollectorRegistry
 from fanfold.api.ids import new_id
 from read_side.contract.view import ViewStore
 from read_side.settings import ReadSettings
-from read_side.wiring import Derived, ReadSide, Wishes, open_feed, open_view, verify_log
+from read_side.wiring import Besides, Derived, ReadSide, Wishes, open_feed, open_view, verify_log
 from tests.end_to_end import processes
 from tests.unit.read_side.asgi_client import Reply, ask
 from tests.unit.write_side.deciding import NOON_US, assert_same_state, id_at
@@ -129,7 +129,7 @@ async def _serving(folder: Path, view: str = "memory", *, writes: bool = False) 
         stack.push_async_callback(feed.close)
         archive = reads.archive_folder(settings.log_address)
         sides: list[WriteSide | ReadSide] = []
-        reading = ReadSide(reads, log, store, feed, CollectorRegistry(), archive=archive)
+        reading = ReadSide(reads, log, store, feed, CollectorRegistry(), Besides(archive=archive))
         writing = None
         if writes:
             queue = await open_queue(settings, log)

@@ -7,7 +7,7 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -423,9 +423,9 @@ async def test_who_may_let_nobody_give_has_nobody_looked_up(wallet: Wallet, monk
     looked_up: list[str] = []
     parties = CheckedCommands._parties
 
-    async def counted(commands: CheckedCommands, id: str) -> Any:
-        looked_up.append(id)
-        return await parties(commands, id)
+    async def counted(commands: CheckedCommands, ids: Sequence[str], *, at_once: bool) -> Any:
+        looked_up.extend(ids)
+        return await parties(commands, ids, at_once=at_once)
 
     monkeypatch.setattr(CheckedCommands, "_parties", counted)
     opener = wallet.caller("opener", some("*", "open"))
@@ -437,7 +437,7 @@ async def test_who_may_let_nobody_give_has_nobody_looked_up(wallet: Wallet, monk
 async def test_a_request_that_takes_long_to_look_at_is_told_that_nothing_was_done(
     wallet: Wallet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def never(_: CheckedCommands, __: str) -> Any:
+    async def never(_: CheckedCommands, __: Sequence[str], *, at_once: bool) -> Any:
         await asyncio.Future()
 
     monkeypatch.setattr(checked_commands, "JUDGED_WITHIN_S", 0.05)

@@ -15,10 +15,10 @@ from aiokafka.conn import AIOKafkaConnection
 from tests.ports.log_adapters import block, taken
 from tests.servers import POLL_S, KafkaServer, make_topic, unique_name
 from write_side.contract.block.limits import RECORD_BYTES_MAX
-from write_side.contract.log import log_kafka, questions_kafka
+from write_side.contract.log import log_kafka, lookups_kafka
 from write_side.contract.log.log import LogFailed, NotThere
 from write_side.contract.log.log_kafka import KafkaLog
-from write_side.contract.log.questions_kafka import started_consumer
+from write_side.contract.log.lookups_kafka import started_consumer
 from write_side.contract.log.topic_kafka import BATCH_OVERHEAD_BYTES, TopicSettings, create_topic
 
 pytestmark = pytest.mark.kafka
@@ -171,7 +171,7 @@ def consumers(monkeypatch: pytest.MonkeyPatch) -> list[AIOKafkaConsumer]:
         started.append(await started_consumer(bootstrap, fetch_bytes=fetch_bytes, wait_ms=wait_ms))
         return started[-1]
 
-    for module in (log_kafka, questions_kafka):
+    for module in (log_kafka, lookups_kafka):
         monkeypatch.setattr(module, "started_consumer", noted)
     return started
 
@@ -198,7 +198,7 @@ async def test_looks_behind_the_last_record_share_one_connection_and_see_the_nex
 async def test_a_log_that_is_closed_while_it_is_asked_leaves_no_connection(
     kafka_bootstrap: str, wait_ms: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (log_kafka, questions_kafka):  # a question whose connection goes away under it waits that long
+    for module in (log_kafka, lookups_kafka):  # a question whose connection goes away under it waits that long
         monkeypatch.setattr(module, "REQUEST_WAIT_MS", 2_000)
     log = await opened(kafka_bootstrap, unique_name())
     questions = [

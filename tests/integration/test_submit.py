@@ -13,7 +13,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from fanfold import Client, Moved, NotAnswered, Open, Opened, Pending, Refusal, Transfer
-from fanfold.api.answers import AccountState
+from fanfold.api.answers.accounts import AccountState
 from fanfold.api.close_codes import CloseCode
 from fanfold.api.problems import problem_document
 from fanfold.api.requests import BODY_BYTES_MAX

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 
-from deploy.services import open_log_to_read, write_side
+from deploy.named_log import open_log_to_read
+from deploy.services import write_side
 from tests.servers import unique_name
 from tests.unit.read_side.block_maker import BlockMaker, opened
 from write_side.contract.log.log import LogFailed

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 import pytest
 import redis.asyncio
 
-from read_side.contract.topics import TopicAnswer, without_answer
+from read_side.contract.topics import TopicAnswer, no_such_topic, without_answer
 from read_side.feed import topic_feed_redis
 from read_side.feed.topic_feed_redis import RedisTopicFeed, decode_answer, encode_answer
 from tests.servers import RedisServer, unique_name
@@ -27,8 +27,8 @@ async def opened(redis_server: RedisServer) -> AsyncIterator[Open]:
     prefix = unique_name()
     async with AsyncExitStack() as stack:
 
-        def open_feed(lease_s: float = 60.0) -> RedisTopicFeed:
-            feed = RedisTopicFeed(redis_server.url, prefix, again_s=0.05, lease_s=lease_s)
+        def open_feed(lease_s: float = 60.0, unnamed_s: float = 60.0) -> RedisTopicFeed:
+            feed = RedisTopicFeed(redis_server.url, prefix, again_s=0.05, lease_s=lease_s, unnamed_s=unnamed_s)
             stack.push_async_callback(feed.close)
             return feed
 
@@ -107,6 +107,72 @@ async def test_who_has_withdrawn_leaves_the_topic_to_another_and_what_was_told_t
     await until(opened().subscribe(), answer(1))
     standby.tell(answer(1, "another"))
     await until(answers, answer(1, "another"))
+
+
+async def test_rows_that_are_still_being_made_take_no_topic_whose_keeper_has_ended(opened: Open) -> None:
+    keeper, making, gateway = opened(), opened(), opened()
+    answers = gateway.subscribe()
+    keeper.tell(answer(7))
+    await until(answers, answer(7))
+    await keeper.close()
+    making.tell(answer(1, "another"), catching_up=True)
+    making.tell(TopicAnswer("others", "h1", 1, "0:1", b"[]"))
+    told = await until(answers, TopicAnswer("others", "h1", 1, "0:1", b"[]"))
+    assert answer(1, "another") not in told
+    ready = opened()
+    ready.tell(answer(3, "third"))
+    await until(answers, answer(3, "third"))
+
+
+async def test_who_is_at_the_end_of_the_log_takes_the_topic_from_who_is_not(opened: Open) -> None:
+    making, ready, gateway = opened(), opened(), opened()
+    answers = gateway.subscribe()
+    making.tell(answer(1), catching_up=True)  # nobody has told more
+    making.tell(answer(2), catching_up=True)
+    await until(answers, answer(2))
+    ready.tell(answer(5, "another"))
+    await until(answers, answer(5, "another"))
+    making.tell(answer(3))
+    ready.tell(answer(6, "another"))
+    assert await until(answers, answer(6, "another")) == [answer(6, "another")]
+
+
+async def test_a_topic_that_nobody_names_any_more_is_told_to_be_none_and_comes_back(opened: Open) -> None:
+    gone, keeper, gateway = opened(), opened(unnamed_s=0.3), opened()
+    answers, other = gateway.subscribe(), TopicAnswer("others", "h1", 1, "0:1", b"[]")
+    gone.tell(answer(1))
+    await until(answers, answer(1))
+    keeper.tell(other)
+    gone.withdraw("leaders")
+    await until(answers, other)
+    await until(opened().subscribe(), answer(1))  # stopped, and still a topic
+    await gone.close()
+    await until(answers, no_such_topic("leaders"))
+    await until(opened().subscribe(), no_such_topic("leaders"))
+    again = opened()
+    again.tell(without_answer("leaders"))
+    await until(answers, without_answer("leaders"))
+    again.tell(answer(1))
+    await until(answers, answer(1))
+
+
+async def test_of_topics_that_nobody_names_nothing_is_left_in_redis(
+    opened: Open, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(topic_feed_redis, "FORGOTTEN_S", 0.5)
+    gone, keeper, gateway = opened(), opened(unnamed_s=0.1), opened()
+    answers = gateway.subscribe()
+    keeper.tell(answer(1))
+    gone.tell(TopicAnswer("others", "h1", 1, "0:1", b"[]"))
+    await until(answers, TopicAnswer("others", "h1", 1, "0:1", b"[]"))
+    await gone.close()
+    async with redis.asyncio.Redis.from_url(redis_server.url) as client, asyncio.timeout(LIMIT_S):
+        [answers_key] = [key async for key in client.scan_iter("*:answers")]
+        while await client.hkeys(answers_key) != [b"leaders"]:  # noqa: ASYNC110 - Redis has its own clock
+            await asyncio.sleep(0.05)
+        await keeper.close()
+        while [key async for key in client.scan_iter("*{topics}*")]:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
 
 
 async def test_what_changed_once_while_a_gateway_was_away_is_told_when_the_stream_has_forgotten_it(

@@ -16,7 +16,6 @@ import write_side.owner.relay
 import write_side.owner.writer
 from tests.simulation.bites import SEEDS_MAX, seeds_until_found
 from write_side.contract.state.hash_index import find_row
-from write_side.contract.state.pending import drop, purge, step_what
 from write_side.contract.state.pending_columns import (
     LEG_KEY_A,
     LEG_KEY_B,
@@ -27,6 +26,7 @@ from write_side.contract.state.pending_columns import (
     StepState,
     What,
 )
+from write_side.contract.state.pending_rows import drop, purge, step_what
 from write_side.contract.state.state import State
 from write_side.contract.words.codes import Kind
 from write_side.ledger.across.participant import EFFECTS, Manner

@@ -12,8 +12,10 @@ import pyarrow.compute as pc
 
 from fanfold.api import grammar
 from fanfold.api.malformed import Malformed
-from fanfold.api.requests import BATCH_LINES_MAX, Once, TwoAccounts
-from fanfold.api.words import Amount, Asset, MadeId, Party
+from fanfold.api.request_parts import Once, TwoAccounts
+from fanfold.api.requests import BATCH_LINES_MAX
+from fanfold.api.words.amounts import Amount
+from fanfold.api.words.names import Asset, MadeId, Party
 from write_side.contract.words.atoms import LIMIT
 from write_side.contract.words.codes import Kind
 from write_side.doors.arrow_stream import read_columns, text_column

@@ -14,9 +14,10 @@ from typing import Final, cast
 import numpy as np
 import pyarrow as pa
 
-from fanfold.api import requests
+from fanfold.api import request_parts, requests
 from fanfold.api.body_checks import PlainTransfers
-from fanfold.api.requests import BATCH_LINES_MAX, CapturedLeg
+from fanfold.api.request_parts import CapturedLeg, OfTransfer, Once
+from fanfold.api.requests import BATCH_LINES_MAX
 from fanfold.api.values import names_of
 from write_side.contract.words.atoms import NO_FLOOR
 from write_side.contract.words.codes import Flag, Kind
@@ -48,7 +49,7 @@ Noted = (
     | requests.Reverse
 )
 
-_MORE: Final = sorted(names_of(requests.OfTransfer) - names_of(requests.Once))
+_MORE: Final = sorted(names_of(OfTransfer) - names_of(Once))
 """What a transfer may say beside who gives whom how much. One that says nothing of it is a plain one."""
 _TEXT: Final = pa.utf8()
 _NOBODY: Final = pa.array([""] * BATCH_LINES_MAX, _TEXT)
@@ -145,7 +146,7 @@ def _legs(legs: Sequence[CapturedLeg], asset: str | None) -> tuple[Leg, ...]:
 
 def _leg(leg: CapturedLeg, asset: str | None) -> Leg:
     own = cast("str", leg.asset or asset)
-    if not isinstance(leg, requests.Leg):
+    if not isinstance(leg, request_parts.Leg):
         return Leg(leg.account, leg.amount, own)
     version = ANY_VERSION if leg.if_version is None else leg.if_version
     least = ANY_AVAILABLE if leg.if_available_at_least is None else leg.if_available_at_least

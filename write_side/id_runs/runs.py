@@ -106,7 +106,7 @@ class IdRuns:
         if state.chained.sequence > self._end.sequence:
             rows = state.ids.rows[: state.ids.used]
             since = (rows[:, PLACE_IN_TABLE] >> np.uint64(ROW_BITS)).astype(np.int64) > self._end.sequence
-            found, known = remembered_rows(state, np.ascontiguousarray(rows[since, :2]))
+            found, known = remembered_rows(state, np.ascontiguousarray(rows[since, : ID_B + 1]))
             self.add(Ran(found[known], _NO_ROWS, self._mark_of(state)))
 
     def forget(self) -> None:
@@ -232,7 +232,7 @@ class IdRuns:
         if not known.all():
             at = np.flatnonzero(~known & ends[taken])
             late = np.zeros((len(at), ROW_WIDTH), np.uint64)
-            late[:, :2] = words[taken[at]]
+            late[:, : ID_B + 1] = words[taken[at]]
             late[:, PLACE] = places(taken[at]).astype(np.uint64)
             late[:, PLACE] |= np.where(code[taken[at]] == Code.DONE, np.uint64(0), REFUSED_BIT)
             if len(late):
@@ -247,7 +247,7 @@ class IdRuns:
         if not len(late):
             return late
         wanted = np.ones(len(late), np.bool_)
-        rows = self.find(np.ascontiguousarray(late[:, :2]), wanted)
+        rows = self.find(np.ascontiguousarray(late[:, : ID_B + 1]), wanted)
         rows[:, PLACE] = late[:, PLACE]
         return np.ascontiguousarray(rows[~wanted])
 
@@ -271,5 +271,5 @@ def compile_id_runs() -> None:
     run, state = run_of([one], np.uint64(1)), State(0)
     for _ in Merged([run, run]).rows():
         pass
-    find_in_run(run, one[:, :2].copy(), np.ones(1, np.bool_), one)
-    remembered_rows(state, one[:, :2].copy())
+    find_in_run(run, one[:, : ID_B + 1].copy(), np.ones(1, np.bool_), one)
+    remembered_rows(state, one[:, : ID_B + 1].copy())

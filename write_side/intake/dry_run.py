@@ -25,7 +25,6 @@ from write_side.contract.state.account_rows import (
     add_account,
 )
 from write_side.contract.state.hash_index import find_row
-from write_side.contract.state.pending import add_leg, add_pending
 from write_side.contract.state.pending_columns import (
     FIRST_LEG,
     ID_A,
@@ -39,6 +38,7 @@ from write_side.contract.state.pending_columns import (
     What,
 )
 from write_side.contract.state.pending_index import note_pending
+from write_side.contract.state.pending_rows import add_leg, add_pending
 from write_side.contract.state.state import Place, State, name_key, word_hash
 from write_side.contract.tell.answers import PENDING_STATUS, Answer, BlockAnswers
 from write_side.contract.tell.whole_answer import told_under_way, told_whole

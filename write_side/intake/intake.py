@@ -7,21 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from fanfold.api.malformed import Malformed
-from fanfold.api.problems import PROBLEMS, problem_document
 from write_side.contract.tell.answers import PENDING_STATUS, Answer
 from write_side.contract.tell.done_lines import DoneLine
-from write_side.contract.words.atoms import format_transfer_id
-from write_side.intake.dry_run import dry_run
-from write_side.intake.home import home_partition, is_inside, partitions_of_accounts
+from write_side.intake.dry_runs import DryRuns
+from write_side.intake.home import home_partition, is_inside
 from write_side.intake.lane import Lane, Lone, Overloaded
+from write_side.intake.lines import Routed, columns_of, not_begun, not_run, turns, unknown_behind
 from write_side.intake.outcome_columns import BatchOutcome, outcome_columns
 from write_side.intake.refused_ahead import RefusedAhead, transfers_of, used_before_in_request
 from write_side.intake.stopped_elsewhere import NO_HOLDS, StoppedElsewhere
@@ -47,24 +45,9 @@ __all__ = ["Intake", "Overloaded", "Stopping"]
 GATHERED_MAX: Final = 65_536
 """Commands that may gather in one lane: some 100 ms of full load, and some 30 MB."""
 
-DRY_RUNS_AT_ONCE: Final = 1
-"""A dry run of many legs decides dozens of small blocks, 25 ms here, in one of the few threads in which writers decide theirs."""
-DRY_RUNS_MAX: Final = 64
-"""Dry runs that wait or run: some 2 s of the longest. One more is refused as overloaded."""
-
 
 class Stopping(Exception):
     """The service is stopping; the command was not taken."""
-
-
-class _Routed(NamedTuple):
-    """home: the partition that decides it. command: with what the log knows of its subject. refusal: it is not to be asked.
-    asked_by: who asks, "" for nobody."""
-
-    home: int
-    command: Command
-    refusal: Answer | None = None
-    asked_by: str = ""
 
 
 class Intake:
@@ -84,15 +67,12 @@ class Intake:
     ) -> None:
         self._partitions = partitions
         self._wait_s = wait_s
-        self._clock = clock
-        self._ids_max = ids_max
         self._lanes = {p: Lane(p, queue, outcomes[p], record_commands_max, wait_s) for p in range(partitions)}
         self._subjects = Subjects(outcomes)
         self._ahead = RefusedAhead(outcomes, clock)
         self._stopped_elsewhere = StoppedElsewhere(outcomes)
+        self._dry_runs = DryRuns({p: outcomes[p] for p in range(partitions)}, clock, ids_max)
         self._stopping = False
-        self._dry_runs = 0
-        self._dry_running = asyncio.Semaphore(DRY_RUNS_AT_ONCE)
 
     async def submit(
         self,
@@ -119,7 +99,7 @@ class Intake:
             raise Stopping
         until_s = self._until(wait_s)
         suspected = await self._ahead.suspected(commands)
-        routed: list[_Routed] = []
+        routed: list[Routed] = []
         asked: dict[bytes, int] = {}
         holds: dict[bytes, Hold] = {}
         made: dict[bytes, int] = {}
@@ -130,7 +110,7 @@ class Intake:
                 and command.transfer in made
                 and not (known and self._ahead.forgotten(command))
             ):
-                line = _Routed(made[command.transfer], command)  # until its turn has come
+                line = Routed(made[command.transfer], command)  # until its turn has come
             else:
                 line = await self._routed(command, known, asked)
             routed.append(line)
@@ -223,41 +203,16 @@ class Intake:
     async def dry_run(self, command: Command) -> Answer:
         """What `submit` would answer now, marked `dry_run`; nothing reaches the log.
 
-        Raises Stopping; Overloaded when `DRY_RUNS_MAX` wait: questions must not keep payments waiting.
+        Raises Stopping; Overloaded when `DRY_RUNS_MAX` wait: who only asks must not keep payments waiting.
         """
         if self._stopping:
             raise Stopping
-        if self._dry_runs >= DRY_RUNS_MAX:
-            raise Overloaded
-        self._dry_runs += 1
-        try:
-            async with self._dry_running:
-                return await self._dry_run(command)
-        finally:
-            self._dry_runs -= 1
-
-    async def _dry_run(self, command: Command) -> Answer:
-        [suspected] = await self._ahead.suspected([command])
-        home, routed, refusal, _ = await self._routed(command, suspected)
-        if refusal is not None:
-            return Answer(refusal.status, refusal.document | {"dry_run": True})
-        for partition in self._touched(home, routed):
-            self._lanes[partition].outcomes.require()
-        states = {p: lane.outcomes.state for p, lane in self._lanes.items()}
-        said = await asyncio.to_thread(
-            dry_run,
-            states,
-            home,
-            routed,
-            self._partitions,
-            self._clock.wall_us(),
-            self._ids_max,
-            self._lanes[home].outcomes.ids,
-        )
-        if isinstance(said, Answer):
-            return said
-        first = await self._lanes[home].outcomes.first(said)
-        return Answer(first.status, first.document | {"dry_run": True})
+        async with self._dry_runs.turn():
+            [suspected] = await self._ahead.suspected([command])
+            home, routed, refusal, _ = await self._routed(command, suspected)
+            if refusal is not None:
+                return Answer(refusal.status, refusal.document | {"dry_run": True})
+            return await self._dry_runs.run(home, routed)
 
     def unanswered_s(self, partition: int) -> float:
         """For how long what was sent there first, of what is on its way, has no answer."""
@@ -267,58 +222,52 @@ class Intake:
         """By partition, the commands that were taken and have no outcome yet."""
         return {partition: lane.under_way for partition, lane in self._lanes.items()}
 
-    def _touched(self, home: int, command: Command) -> Iterable[int]:
-        """The partitions that a command may go to. Which accounts a hold has, only its partition knows."""
-        if isinstance(command, Capture | Void):
-            return self._lanes
-        return {home, *partitions_of_accounts(command, self._partitions)}
-
     async def close(self) -> None:
         """Take nothing more; wait for what was taken."""
         self._stopping = True
         await asyncio.gather(*(lane.idle() for lane in self._lanes.values()))
 
-    async def _routed(self, command: Command, suspected: bool, asked: Mapping[bytes, int] | None = None) -> _Routed:
+    async def _routed(self, command: Command, suspected: bool, asked: Mapping[bytes, int] | None = None) -> Routed:
         """asked: where the holds of the lines before it go."""
         if suspected and (forgotten := self._ahead.forgotten(command)) is not None:
             if isinstance(command, Capture | Void | Reverse):
-                return _Routed(0, command, forgotten)
+                return Routed(0, command, forgotten)
             # Its home all the same: an atomic batch is asked whether it has one.
-            return _Routed(home_partition(command, self._partitions), command, forgotten)
+            return Routed(home_partition(command, self._partitions), command, forgotten)
         if isinstance(command, Capture | Void):
-            return _Routed(await self._subjects.home_of_hold(command, asked), command)
+            return Routed(await self._subjects.home_of_hold(command, asked), command)
         if isinstance(command, Reverse):
-            return _Routed(*await self._subjects.reversal(command))
+            return Routed(*await self._subjects.reversal(command))
         home = home_partition(command, self._partitions)
-        return _Routed(home, command, await self._ahead.answer(home, command, suspected))
+        return Routed(home, command, await self._ahead.answer(home, command, suspected))
 
-    async def _stopped_for(self, line: _Routed, holds: Mapping[bytes, Hold]) -> PartitionUnavailable | None:
+    async def _stopped_for(self, line: Routed, holds: Mapping[bytes, Hold]) -> PartitionUnavailable | None:
         """The stopped partition because of which nothing of this line may begin. holds: as asked for in the same request."""
         return None if line.refusal is not None else await self._stopped_elsewhere.of(line.home, line.command, holds)
 
-    async def _unless_stopped(self, line: _Routed, holds: Mapping[bytes, Hold] = NO_HOLDS) -> _Routed:
+    async def _unless_stopped(self, line: Routed, holds: Mapping[bytes, Hold] = NO_HOLDS) -> Routed:
         """The line, with a refusal where nothing of it may begin."""
         stopped = await self._stopped_for(line, holds)
-        return line if stopped is None else line._replace(refusal=_not_begun(line.command, stopped))
+        return line if stopped is None else line._replace(refusal=not_begun(line.command, stopped))
 
-    async def _reversal_in_turn(self, line: _Routed, reverse: Reverse) -> _Routed:
+    async def _reversal_in_turn(self, line: Routed, reverse: Reverse) -> Routed:
         """A line that reverses one of the same request, now that this has been decided: with what it moves."""
         home, reverse = await self._subjects.reversal(reverse)
         return await self._unless_stopped(line._replace(home=home, command=reverse))
 
-    def _refuse_unless_atomic(self, routed: Sequence[_Routed]) -> None:
+    def _refuse_unless_atomic(self, routed: Sequence[Routed]) -> None:
         if not all(isinstance(line.command, Transfer | LegsTransfer) for line in routed):
             raise Malformed("batch_kind_unsupported", "body", "has a line that is no transfer")
         if len({line.home for line in routed}) > 1:
             raise Malformed("batch_spans_partitions", "body", "has transfers of several partitions")
 
-    async def _in_order(self, routed: list[_Routed], until_s: float, runs: int) -> list[Answer]:
+    async def _in_order(self, routed: list[Routed], until_s: float, runs: int) -> list[Answer]:
         """One run of lines after the other: those that one partition decides at once make a run, any other is one alone.
         runs: how many of the first may be run."""
         answers: list[Answer] = []
         at = 0
         while at < len(routed):
-            with _unknown_behind(answers):
+            with unknown_behind(answers):
                 if at == runs or any(answer.status >= 400 for answer in answers):
                     answers += await self._none_run(routed[at:], "not_run", until_s)
                     break
@@ -328,24 +277,24 @@ class Intake:
                 end = at + 1
                 while end < runs and self._hangs_on(routed[at], routed[end]):
                     end += 1
-                end = at + len(next(_columns(routed[at:end]).parts()))
+                end = at + len(next(columns_of(routed[at:end]).parts()))
                 answers += await self._submit(routed[at:end], Mode.STOP, until_s)
                 at = end
         return answers
 
-    async def _in_turns(self, routed: list[_Routed], until_s: float) -> list[Answer]:
+    async def _in_turns(self, routed: list[Routed], until_s: float) -> list[Answer]:
         """All lines at once, but what reverses one of them: it is sent when that one has been decided, with every line behind it.
         What it moves is read from the log: the id may be that of another transfer, which ran before."""
         answers: list[Answer] = []
-        for start, stop in itertools.pairwise(_turns([line.command for line in routed])):
-            with _unknown_behind(answers):
+        for start, stop in itertools.pairwise(turns([line.command for line in routed])):
+            with unknown_behind(answers):
                 for at in range(start, stop) if start else ():
                     if isinstance(reverse := routed[at].command, Reverse):
                         routed[at] = await self._reversal_in_turn(routed[at], reverse)
                 answers += await self._submit(routed[start:stop], Mode.CONTINUE, until_s)
         return answers
 
-    async def _none_run(self, routed: Sequence[_Routed], word: str, until_s: float) -> list[Answer]:
+    async def _none_run(self, routed: Sequence[Routed], word: str, until_s: float) -> list[Answer]:
         """Lines that are not to be run, and why; those that ran before, by whatever request, get their outcome again."""
         # Nobody is told that a line was not run by a partition that has not folded what was there when he asked.
         for home in {line.home for line in routed if not await self._is_known(line)}:
@@ -354,9 +303,9 @@ class Intake:
         answers = dict(zip(ran, await self._submit([routed[at] for at in ran], Mode.CONTINUE, until_s), strict=True))
         if word == "batch_refused":  # the line that refused the others says why
             answers |= {at: line.refusal for at, line in enumerate(routed) if line.refusal is not None}
-        return [answers.get(at) or _not_run(line.command, word) for at, line in enumerate(routed)]
+        return [answers.get(at) or not_run(line.command, word) for at, line in enumerate(routed)]
 
-    async def _is_known(self, line: _Routed) -> bool:
+    async def _is_known(self, line: Routed) -> bool:
         """Whether its id ran, so that asking runs nothing."""
         command, outcomes = line.command, self._lanes[line.home].outcomes
         if isinstance(command, OpenAccount):
@@ -364,7 +313,7 @@ class Intake:
         place = await outcomes.ask(lambda state: state.find_transfer(command.id))
         return place is not None or outcomes.ran(command.id) is not None
 
-    def _hangs_on(self, first: _Routed, other: _Routed) -> bool:
+    def _hangs_on(self, first: Routed, other: Routed) -> bool:
         return first.home == other.home and all(
             line.refusal is None
             and not isinstance(line.command, Capture | Void | Reverse)
@@ -387,7 +336,7 @@ class Intake:
         ended = await self._lanes[home].outcomes.ended(command.id, until_s) or answer
         return ended.again() if answer.is_repeat else ended
 
-    async def _submit(self, routed: Sequence[_Routed], mode: Mode, until_s: float) -> list[Answer]:
+    async def _submit(self, routed: Sequence[Routed], mode: Mode, until_s: float) -> list[Answer]:
         if len(routed) == 1 and mode is Mode.CONTINUE and routed[0].refusal is None:
             command = routed[0].command
             if isinstance(command, Lone):
@@ -399,7 +348,7 @@ class Intake:
                 by_partition.setdefault(line.home, []).append(i)
             else:
                 answers[i] = line.refusal
-        batches = {p: list(_columns([routed[i] for i in rows], mode).parts()) for p, rows in by_partition.items()}
+        batches = {p: list(columns_of([routed[i] for i in rows], mode).parts()) for p, rows in by_partition.items()}
         if mode is not Mode.CONTINUE and any(len(parts) > 1 for parts in batches.values()):
             raise Malformed(
                 "batch_too_large", "body", "is more than one block takes, and an atomic batch is decided in one"
@@ -452,7 +401,7 @@ class Intake:
                 break
             part = batch.slice(start, stop).chained(Mode.STOP)
             home = int(homes[start])
-            with _unknown_behind(outcomes):
+            with unknown_behind(outcomes):
                 [decided] = (await self._decided({home: [part]}))[home]
             outcomes.append(await outcome_columns(self._lanes[home].outcomes, decided, stop - start, until_s))
         return BatchOutcome.joined(outcomes)
@@ -461,49 +410,5 @@ class Intake:
         """Rows behind a refused one: those that ran before, by whatever request, get their outcome again."""
         commands = transfers_of(batch)
         routed = [(await self._routed(command, False))._replace(asked_by=asked_by) for command in commands]
-        with _unknown_behind(commands):
+        with unknown_behind(commands):
             return BatchOutcome.told(await self._none_run(routed, "not_run", until_s))
-
-
-def _columns(lines: Sequence[_Routed], mode: Mode = Mode.CONTINUE) -> CommandBatch:
-    """One line at least, all of one request, and so of one who asks."""
-    return CommandBatch.of([line.command for line in lines], mode).asked_by(lines[0].asked_by)
-
-
-@contextmanager
-def _unknown_behind(ran: Sequence[object]) -> Iterator[None]:
-    """Nobody is told that a request was not taken of which something has run."""
-    try:
-        yield
-    except (Overloaded, PartitionUnavailable) as refusal:
-        if not ran:
-            raise
-        raise OutcomeUnknown from refusal
-
-
-def _not_run(command: Command, word: str) -> Answer:
-    if isinstance(command, OpenAccount):
-        document = problem_document(word, account=command.account, result="refused")
-    else:
-        document = problem_document(word, id=format_transfer_id(command.id), result="refused")
-    return Answer(PROBLEMS[word].status, document)
-
-
-def _not_begun(command: Command, stopped: PartitionUnavailable) -> Answer:
-    """Of a line of several: as `PartitionUnavailable` is told of a request as a whole."""
-    id16 = None if isinstance(command, OpenAccount) else format_transfer_id(command.id)
-    word = "partition_stopped"
-    document = problem_document(word, id=id16, partition=stopped.partition, reason=stopped.reason)
-    return Answer(PROBLEMS[word].status, document)
-
-
-def _turns(commands: Sequence[Command]) -> list[int]:
-    """Where the lines of a request are cut, its ends with them: before each that reverses a transfer behind the cut before."""
-    cuts, made = [0], set[bytes]()
-    for at, command in enumerate(commands):
-        if isinstance(command, Reverse) and command.transfer in made:
-            cuts.append(at)
-            made.clear()
-        elif isinstance(command, Transfer | LegsTransfer):
-            made.add(command.id)
-    return [*cuts, len(commands)]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -21,11 +22,12 @@ from write_side.contract.state.replay import Replay
 from write_side.contract.state.state import Place, State
 from write_side.contract.tell.answers import PENDING_STATUS, Answer, BlockAnswers
 from write_side.contract.tell.done_lines import DoneLine
-from write_side.contract.tell.whole_answer import earlier_at_home, told_under_way, told_whole
+from write_side.contract.tell.whole_answer import home_blocks_before, told_under_way, told_whole
 from write_side.contract.words.codes import Code, Kind
 from write_side.id_runs.runs import IdRuns
 from write_side.ledger.commands.command_batch import CommandBatch
-from write_side.owner.questions import ASKED_A_TURN, Questions
+from write_side.owner.ends_awaited import Ends, EndsAwaited
+from write_side.owner.state_reads import READ_A_TURN, StateReads
 
 T = TypeVar("T")
 
@@ -78,23 +80,6 @@ class Decided(NamedTuple):
         return self.answers.outcomes.ids[begin:end] == commands.outcome_ids().tobytes()
 
 
-class _Ends:
-    """Who waits for the ends of some transfers: those that were told, those that were not."""
-
-    def __init__(self, ids: Iterable[bytes]) -> None:
-        self.told: dict[bytes, Decided] = {}
-        self.untold = set(ids)
-        self.all_told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def tell(self, id16: bytes, end: Decided) -> None:
-        """The first time counts."""
-        if id16 in self.untold:
-            self.untold.discard(id16)
-            self.told[id16] = end
-            if not self.untold and not self.all_told.done():
-                self.all_told.set_result(None)
-
-
 class Outcomes:
     """One partition. look: has its writer read what lies behind its last block, as a follower does by itself.
 
@@ -111,7 +96,7 @@ class Outcomes:
         self._has_served = False
         self._log = log
         self._end = LogEnd(log, partition)
-        self._questions = Questions()
+        self._reads = StateReads()
         self._waiting: dict[int, asyncio.Future[Decided]] = {}
         self._recent: deque[tuple[int, dict[int, int], BlockAnswers]] = deque(maxlen=RECENT_BLOCKS)
         self._remembered: dict[int, BlockAnswers] = {}
@@ -119,8 +104,7 @@ class Outcomes:
         self._trouble: Exception | None = None
         self._stopped: PartitionUnavailable | None = None
         self._told_stopped: Callable[[PartitionUnavailable | None], None] = lambda _: None
-        self._ending: dict[bytes, dict[_Ends, None]] = {}
-        """Who waits for the end of a transfer, by its id, in the order they came: first come, first told."""
+        self._ending = EndsAwaited[Decided]()
 
     @property
     def state(self) -> State:
@@ -135,9 +119,9 @@ class Outcomes:
             self._known = self._replay
         return self._known.state
 
-    async def ask(self, question: Callable[[State], T], *, known: bool = False) -> T:
+    async def ask(self, read: Callable[[State], T], *, known: bool = False) -> T:
         """What the state says; `known`: what the partition knew when it last served."""
-        return await self._questions.ask(self.known if known else self.state, question)
+        return await self._reads.ask(self.known if known else self.state, read)
 
     def require(self) -> None:
         """Raises PartitionUnavailable while the partition does not serve, or would not take a block."""
@@ -197,9 +181,8 @@ class Outcomes:
         """
         self._failure = failure
         self._stop(failure if stopped else None)
-        ends = [ends.all_told for each in self._ending.values() for ends in each]
-        waiting: list[asyncio.Future[Any]] = [*self._waiting.values(), *ends]
-        self._waiting, self._ending = {}, {}
+        waiting: list[asyncio.Future[Any]] = [*self._waiting.values(), *self._ending.let_go()]
+        self._waiting = {}
         for future in waiting:
             if not future.done():
                 future.set_exception(OutcomeUnknown())
@@ -278,25 +261,14 @@ class Outcomes:
         if self._failure is not None:
             raise OutcomeUnknown
         # Waited for before it is looked for: the block that ends one may be accepted at any await.
-        ends = _Ends(ids)
-        for id16 in ids:
-            self._ending.setdefault(id16, {})[ends] = None
-        try:
-            for at in range(0, len(ids), ASKED_A_TURN):
-                await self._look_for(ids[at : at + ASKED_A_TURN], ends)
+        with self._ending.of(ids) as ends, suppress(TimeoutError):
+            for at in range(0, len(ids), READ_A_TURN):
+                await self._look_for(ids[at : at + READ_A_TURN], ends)
             async with asyncio.timeout_at(until_s):
                 await ends.all_told
-        except TimeoutError:
-            pass
-        finally:
-            for id16 in ids:
-                if (waiting := self._ending.get(id16)) is not None:
-                    waiting.pop(ends, None)
-                    if not waiting:
-                        del self._ending[id16]
         return ends.told
 
-    async def _look_for(self, ids: Sequence[bytes], ends: _Ends) -> None:
+    async def _look_for(self, ids: Sequence[bytes], ends: Ends[Decided]) -> None:
         """Tell of these what has ended already."""
         places = await self.ask(lambda state: [state.find_transfer(id16) for id16 in ids])
         for id16, place in zip(ids, places, strict=True):
@@ -312,15 +284,14 @@ class Outcomes:
         outcome = answers.outcomes[row]
         if answer.status == PENDING_STATUS:
             return told_under_way(answer, answers, outcome.id)
-        earlier = [await self._accepted(sequence) for sequence in earlier_at_home(outcome)]
+        earlier = [await self._accepted(sequence) for sequence in home_blocks_before(outcome)]
         return told_whole(answer, outcome.id, (*earlier, answers))
 
     def _tell_ended(self, block: Block, answers: BlockAnswers) -> None:
         ended = np.isin(block.outcomes["kind"], _ENDS) & ~np.isin(block.outcomes["code"], _GOES_ON)
         for row in np.flatnonzero(ended).tolist():
             id16 = block.outcomes["id"][row].tobytes()
-            for ends in self._ending.pop(id16, ()):
-                ends.tell(id16, Decided(answers, row))
+            self._ending.tell(id16, Decided(answers, row))
 
     async def caught_up(self, timeout_s: float = CAUGHT_UP_S) -> None:
         """Wait until everything is folded that the log has now. Raises OutcomeUnknown after `timeout_s`.

@@ -15,7 +15,7 @@ import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from write_side.contract.log.bounded_kafka import answered_within, stop_producer
+from write_side.contract.log.bounded_kafka import REQUEST_WAIT_MS, answered_within, stop_producer
 from write_side.contract.log.log import LogFailed
 from write_side.contract.log.log_kafka import KafkaLog
 
@@ -24,7 +24,6 @@ BATCH_BYTES: Final = 1024 * 1024
 """Some 110,000 records. They are not compressed: gzip, which is always there, took ten times as long as all the rest."""
 RECORDS_A_TURN: Final = 4_096
 """Records made before others get a turn: 4 ms."""
-REQUEST_WAIT_MS: Final = 20_000
 TOLD_S: Final = 10.0
 """How often it is told how far it is."""
 

@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final, Literal, Protocol
 
-from gateway.protocol.messages import Acknowledged, StreamError, error_frame, prefix_ack_frame
+from fanfold.api.frames.acks import AckedAccount
+from gateway.protocol.messages import StreamError, acked, error_frame, prefix_ack_frame
 from gateway.protocol.pace import Pace
 from gateway.protocol.subscription import Subscription, Watcher
 
@@ -80,7 +81,7 @@ class PrefixSubscription:
         self.unlisted: set[int] = set()
         self.found: dict[str, None] = {}
         self.unread: dict[Subscription, None] = {}
-        self.opened: list[Acknowledged] = []
+        self.opened: list[AckedAccount] = []
         self.full = False
         self._told_complete = False
         self._told_full = False
@@ -128,12 +129,12 @@ class PrefixSubscription:
             self.leave_out()
             return None
         subscription = self.session.open_under(self, account)
-        self.name([Acknowledged(account, subscription.number, version, history=history)])
+        self.name([acked(account, subscription.number, version, history=history)])
         return subscription
 
     # What is told of it.
 
-    def name(self, accounts: Iterable[Acknowledged]) -> None:
+    def name(self, accounts: Iterable[AckedAccount]) -> None:
         """In an ack that leaves before the first item of any of them, and behind the answers of commands under way."""
         self.opened += accounts
         self.session.outbox.put_acks(self)
@@ -153,7 +154,7 @@ class PrefixSubscription:
         if self.acknowledged and self.complete and not self._told_complete:
             self.session.outbox.put_acks(self)
 
-    def ack(self, accounts: Sequence[Acknowledged]) -> bytes:
+    def ack(self, accounts: Sequence[AckedAccount]) -> bytes:
         self._told_complete = self.complete
         return prefix_ack_frame(self.id, self.prefix, accounts, self.complete)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fanfold.api.frames import Wanted
+from fanfold.api.frames.asked import Wanted
 from fanfold.api.problems import PROBLEMS
 from gateway.identity.grants import Right
 from gateway.protocol.client_watches import ClientWatches

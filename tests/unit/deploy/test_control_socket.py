@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from deploy.control_socket import REBUILD, ROLL_BACK, ControlSocket, ask_process
-from deploy.services import about_view
+from deploy.named_log import about_view
 from read_side.wiring import Wishes
 
 

@@ -19,8 +19,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from fanfold import client
-from fanfold.api.answers import AccountState
+from fanfold import client, http_answers
+from fanfold.api.answers.accounts import AccountState
 from fanfold.api.retry import Waits
 from fanfold.api.values import told_of
 from fanfold.cli.main import COMMANDS, KEY_COMMANDS, LOG_COMMANDS, Command, app
@@ -158,7 +158,7 @@ def test_balance_shows_those_that_are_there_and_names_those_that_are_not(wallet:
 def test_service_that_is_not_there_is_a_sentence_that_says_what_to_do(
     arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "WAITS", Waits(0.001, 3.0))
+    monkeypatch.setattr(http_answers, "WAITS", Waits(0.001, 3.0))
     told = run(*arguments, "--url", NOBODY, code=2).stderr
     assert "fanfold up" in told
     assert "FANFOLD_URL" in told
@@ -177,7 +177,7 @@ def test_who_gets_no_answer_is_told_the_id_to_ask_again_with(
     wallet: StubWallet, arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Typed again without it the command would be another one, and could move money twice."""
-    monkeypatch.setattr(client, "WAITS", Waits(0.001, 3.0))
+    monkeypatch.setattr(http_answers, "WAITS", Waits(0.001, 3.0))
     with _hanging_up() as url:
         told = run(*arguments, "--url", url, code=2).stderr
     assert "may have been done" in told
@@ -206,7 +206,7 @@ def _hanging_up() -> Iterator[str]:
 def test_who_never_got_a_connection_is_told_that_nothing_was_taken(
     arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "WAITS", Waits(0.001, 3.0))
+    monkeypatch.setattr(http_answers, "WAITS", Waits(0.001, 3.0))
     told = run(*arguments, "--url", NOBODY, code=2).stderr
     assert "Nothing was taken: no attempt reached the service." in told
     assert not any(words in told for words in ("may have been done", "may be open"))
@@ -247,7 +247,7 @@ def test_a_read_that_the_service_cannot_answer_is_told_with_the_code(wallet: Stu
 def test_who_asked_for_no_change_is_told_that_nothing_was_changed(
     arguments: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "WAITS", Waits(0.001, 3.0))
+    monkeypatch.setattr(http_answers, "WAITS", Waits(0.001, 3.0))
     told = run(*arguments, "--url", NOBODY, code=2).stderr
     assert "Nothing was asked to change." in told
     assert "may have been done" not in told

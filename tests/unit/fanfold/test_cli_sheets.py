@@ -20,7 +20,9 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from fanfold.answers import AccountStatus, BalanceChange, ConnectionState, SystemPart, SystemState
-from fanfold.api.answers import AccountState, OpenTransfer, PartitionNow, Waiting
+from fanfold.api.answers.accounts import AccountState
+from fanfold.api.answers.positions import PartitionNow
+from fanfold.api.answers.under_way import OpenTransfer, Waiting
 from fanfold.cli import accounts, import_csv, move_options, rebuild, rollback, status, transfers, verify, watch
 from fanfold.cli.progress import progress_line
 from fanfold.cli.sheet import Column, Sheet, fold

@@ -46,12 +46,13 @@ from fanfold import (
     Void,
     Waiting,
     between,
+    http_answers,
     uuid7,
 )
-from fanfold import client as client_module
 from fanfold.api.requests import Command
 from fanfold.api.retry import ASKED_AGAIN, Waits
 from fanfold.http_requests import line_of, request_of
+from fanfold.not_answered import ATTEMPTS_MAX
 from tests.unit.fanfold.stub_wallet import StubWallet, running_wallet
 from write_side.ledger.commands import commands
 from write_side.ledger.commands.commands import Transfer as TransferCommand
@@ -59,7 +60,7 @@ from write_side.ledger.commands.commands import Transfer as TransferCommand
 
 @pytest.fixture
 def wallet(monkeypatch: pytest.MonkeyPatch) -> Iterator[StubWallet]:
-    monkeypatch.setattr(client_module, "WAITS", Waits(0.001, 3.0))
+    monkeypatch.setattr(http_answers, "WAITS", Waits(0.001, 3.0))
     with running_wallet() as running:
         yield running
 
@@ -307,13 +308,13 @@ async def test_service_that_never_answers_is_said_after_all_attempts(wallet: Stu
         wallet.fail_next = 1_000
         with pytest.raises(NotAnswered, match="waiting"):
             await client.balance("alice")
-        assert wallet.requests == client_module.ATTEMPTS_MAX
+        assert wallet.requests == ATTEMPTS_MAX
 
 
 async def test_who_gets_no_answer_gets_the_reason_that_the_service_gave(
     wallet: StubWallet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "WAITS", Waits(0.001, 3.0))
+    monkeypatch.setattr(http_answers, "WAITS", Waits(0.001, 3.0))
     wallet.fail_next, wallet.fail_reason = 1_000, "another writer has taken over partition 2"
     async with Client(wallet.url) as client:
         with pytest.raises(NotAnswered, match=r"\(another writer has taken over partition 2\), after"):
@@ -323,7 +324,7 @@ async def test_who_gets_no_answer_gets_the_reason_that_the_service_gave(
 async def test_who_gets_no_answer_gets_the_ids_to_ask_again_with(
     wallet: StubWallet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "WAITS", Waits(0.001, 3.0))
+    monkeypatch.setattr(http_answers, "WAITS", Waits(0.001, 3.0))
     async with Client(wallet.url) as client:
         await client.open_account("alice", "USD/2")
         wallet.fail_next = 1_000
@@ -365,7 +366,7 @@ async def test_an_answer_that_is_no_wallets_says_nothing_about_the_money() -> No
 @pytest.mark.parametrize("status", sorted(ASKED_AGAIN))
 async def test_a_time_out_of_something_in_between_is_no_refusal(status: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may have passed the request on: asked again, and unknown in the end."""
-    monkeypatch.setattr(client_module, "WAITS", Waits(0.001, 3.0))
+    monkeypatch.setattr(http_answers, "WAITS", Waits(0.001, 3.0))
     bodies: list[bytes] = []
 
     async def late(request: web.Request) -> web.Response:
@@ -377,7 +378,7 @@ async def test_a_time_out_of_something_in_between_is_no_refusal(status: int, mon
     async with TestServer(app) as server, Client(str(server.make_url("/"))) as client:
         with pytest.raises(NotAnswered):
             await client.transfer("@world", "alice", 5, "USD/2")
-    assert len(bodies) == client_module.ATTEMPTS_MAX
+    assert len(bodies) == ATTEMPTS_MAX
     assert len(set(bodies)) == 1
 
 
@@ -408,7 +409,7 @@ def test_the_id_is_made_with_the_command_and_two_commands_are_two(kind: Any) -> 
 async def test_the_same_value_asked_after_no_answer_moves_money_once(
     wallet: StubWallet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module, "ATTEMPTS_MAX", 1)
+    monkeypatch.setattr(http_answers, "ATTEMPTS_MAX", 1)
     async with Client(wallet.url) as client:
         await client.open_account("alice", "USD/2")
         payment = Transfer("@world", "alice", 5, "USD/2")

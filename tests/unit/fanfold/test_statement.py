@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from fanfold import Accounts, AccountState, Client, Entries, NotAnswered, Refusal
-from fanfold import client as client_module
-from fanfold.api.answers import Entry
+from fanfold import Accounts, AccountState, Client, Entries, NotAnswered, Refusal, http_answers
+from fanfold.api.answers.statement import Entry
 from fanfold.api.retry import Waits
 from fanfold.cli.statement import sheet_of
 from tests.unit.fanfold.running_reads import RunningReads
@@ -56,7 +55,7 @@ def reads(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningReads]:
 @pytest.fixture(autouse=True)
 def here(reads: RunningReads, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("FANFOLD_URL", reads.url)
-    monkeypatch.setattr(client_module, "WAITS", Waits(0.001, 3.0))
+    monkeypatch.setattr(http_answers, "WAITS", Waits(0.001, 3.0))
     reads.fail_after, reads.requests = None, 0
     yield
     reads.fail_after = None

@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 from blake3 import blake3
 
+from write_side.contract.block.block import HASH_BYTES
 from write_side.contract.log.frames import Frames
 from write_side.contract.log.log import Record
 
 MAGIC: Final = b"fanfarch"
 FORMAT: Final = 1
 """Files of every format that was ever written are read for ever: the log that they were copied from may be trimmed."""
-HASH_BYTES: Final = 32
 SUFFIX: Final = ".records"
 _START: Final = struct.Struct("<8sII")
 _NUMBER: Final = "<i8"

@@ -35,21 +35,25 @@ FAULTS: Final = {
 _MANY: Final = 2**31
 
 
+ENTRIES_LEAST, ENTRIES_MOST, LEGS_LEAST, LEGS_MOST, REPEATS_LEAST, REPEATS_MOST, CARRIED_WIDTH = range(7)
+"""What `CARRIED` says of a kind and code."""
+
+
 def _carried() -> npt.NDArray[np.int64]:
-    """int64[kinds, codes, 6]: least and most rows in entries, legs, repeats of an outcome; -1: never of this kind."""
-    table = np.full((max(Kind) + 1, max(Code) + 1, 6), -1, np.int64)
+    """int64[kinds, codes, CARRIED_WIDTH]: least and most rows in entries, legs, repeats of an outcome; -1: never of this kind."""
+    table = np.full((max(Kind) + 1, max(Code) + 1, CARRIED_WIDTH), -1, np.int64)
     for kind, codes in PRECEDENCE.items():
         for code in codes:
             table[kind, code] = 0
-            table[kind, code, 2:4] = _legs_of(kind, code)
+            table[kind, code, LEGS_LEAST : LEGS_MOST + 1] = _legs_of(kind, code)
             if code is Code.REPEATED:
-                table[kind, code, 4:6] = 1
+                table[kind, code, REPEATS_LEAST : REPEATS_MOST + 1] = 1
         if kind in _ENTRIES_WHEN_DONE:
-            table[kind, Code.DONE, 0:2] = _ENTRIES_WHEN_DONE[kind]
+            table[kind, Code.DONE, ENTRIES_LEAST : ENTRIES_MOST + 1] = _ENTRIES_WHEN_DONE[kind]
     for code in (Code.PENDING, *PRECEDENCE[Kind.ANSWER]):
         for kind in (Kind.TRANSFER, Kind.CAPTURE, Kind.REVERSE, Kind.ANSWER, Kind.TIMEOUT):
-            if table[kind, code, 0] >= 0 and (code is Code.PENDING or kind in (Kind.ANSWER, Kind.TIMEOUT)):
-                table[kind, code, 1] = _MANY
+            if table[kind, code, ENTRIES_LEAST] >= 0 and (code is Code.PENDING or kind in (Kind.ANSWER, Kind.TIMEOUT)):
+                table[kind, code, ENTRIES_MOST] = _MANY
     return table
 
 
@@ -110,18 +114,18 @@ def walk(own_sequence, outcomes, entry, leg, repeat):  # type: ignore[no-untyped
     kind, code = outcomes.kind, outcomes.code
     entries = legs = repeats = 0
     for i in range(kind.size):
-        if kind[i] >= CARRIED.shape[0] or code[i] >= CARRIED.shape[1] or CARRIED[kind[i], code[i], 0] < 0:
+        if kind[i] >= CARRIED.shape[0] or code[i] >= CARRIED.shape[1] or CARRIED[kind[i], code[i], ENTRIES_LEAST] < 0:
             return 1
         if outcomes.row[i] < 0 or outcomes.back[i] < 0 or (outcomes.back[i] == 0) != UNASKED[kind[i]]:
             return 6
         wanted = CARRIED[kind[i], code[i]]
-        entries = _run_end(entry, entries, i, wanted[0], wanted[1])
+        entries = _run_end(entry, entries, i, wanted[ENTRIES_LEAST], wanted[ENTRIES_MOST])
         if entries < 0:
             return 2
-        legs = _run_end(leg, legs, i, wanted[2], wanted[3])
+        legs = _run_end(leg, legs, i, wanted[LEGS_LEAST], wanted[LEGS_MOST])
         if legs < 0:
             return 3
-        if wanted[4] > 0:
+        if wanted[REPEATS_LEAST] > 0:
             if repeats >= repeat.outcome.size or repeat.outcome[repeats] != i:
                 return 4
             sequence, first = repeat.sequence[repeats], repeat.row[repeats]
@@ -196,9 +200,10 @@ def _rows_fault(block: Block) -> str | None:
     ):
         if len(section[column]) and not rows_rise(section[column], size, step):
             return f"the rows of a section do not rise or name no {column}"
-    if np.any(block.flags["flags"] & ~FLAGS_MASK) or np.any(block.flags["flags"] < 0):
+    flags, legs_of, pending_of = block.flags["flags"], block.pending["legs"], block.pending_legs["pending"]
+    if len(flags) and (np.any(flags & ~FLAGS_MASK) or np.any(flags < 0)):
         return "flags take more than 32 bits"
-    if not are_pending_legs(block.pending["legs"], block.pending_legs["pending"]):
+    if (len(legs_of) or len(pending_of)) and not are_pending_legs(legs_of, pending_of):
         return "the pending legs are not those of its pending rows"
     return None
 
@@ -206,6 +211,8 @@ def _rows_fault(block: Block) -> str | None:
 def _terms_fault(opened: dict[str, Any]) -> str | None:
     """What is wrong with the terms of accounts being opened, or None."""
     floors: npt.NDArray[np.int64] = opened["floor"]
+    if not len(floors):
+        return None
     if not np.all((floors == NO_FLOOR) | ((floors >= -LIMIT) & (floors <= LIMIT))):
         return "a floor passes 10^18"
     if np.any(opened["flags"] & ~FLAGS_MASK):

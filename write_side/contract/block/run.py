@@ -45,13 +45,13 @@ def place_of(section: Section, column: str) -> int:
 
 
 class Follows(NamedTuple):
-    """What a plain block must fit to: the head before it, and what does not change from one to the next."""
+    """What a plain block must fit to: the head before it (hash: uint8[32]), and what does not change from one to the next."""
 
     partitions: int
     partition: int
     epoch: int
     sequence: int
-    block_hash: bytes
+    block_hash: npt.NDArray[np.uint8]
     consumed_to: int
     created_at_us: int
     refuse_ids_before_us: int
@@ -163,15 +163,7 @@ class RunReader:
         """
         end = len(self._rows) if until is None else min(len(self._rows), at + until - follows.sequence)
         starts, sections, rows = self._starts[at : end + 1], self._sections[at:end], self._rows[at:end]
-        head = np.array(
-            [
-                follows.partitions, follows.partition, follows.epoch, follows.sequence, follows.consumed_to,
-                follows.created_at_us, follows.refuse_ids_before_us, follows.forgets_at_us,
-            ],
-            np.int64,
-        )  # fmt: skip
-        previous = np.frombuffer(follows.block_hash, np.uint8)
-        n = int(scan(self._data, starts, COLUMNS, head, previous, entries_max, sections, rows))
+        n = int(scan(self._data, starts, COLUMNS, follows, entries_max, sections, rows))
         n = _hashed(self._data, starts[: n + 1])
         return self._decoded(starts[: n + 1], sections[:n], rows[:n]) if n else None
 

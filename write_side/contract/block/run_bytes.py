@@ -41,6 +41,10 @@ _ENTRIES: Final = ENTRIES.number
 _ASKERS: Final = ASKERS.number
 _UNSIGNED, _SIGNED, _TEXT, _ID = 1, 2, 3, 4
 _KIND: Final = {ColumnType.UNSIGNED: _UNSIGNED, ColumnType.SIGNED: _SIGNED, ColumnType.TEXT: _TEXT, ColumnType.ID: _ID}
+_HOW_MANY, _KIND_AT, _WIDEST_AT = range(3)
+"""Of `COLUMNS`; the last two every other word."""
+BEGINS, ENDS = range(2)
+"""Of where a text lies."""
 
 
 def _widest(column: Column) -> int:
@@ -51,13 +55,13 @@ def _widest(column: Column) -> int:
 
 
 def _table() -> Int64s:
-    """int64[sections + 1, 1 + 2 * most columns]: how many columns a section has, then kind and widest code of each."""
-    table = np.zeros((NUMBERS, 1 + 2 * max(len(section.columns) for section in SECTIONS)), np.int64)
+    """int64[sections + 1, _KIND_AT + 2 * most columns]: how many columns a section has, then kind and widest code of each."""
+    table = np.zeros((NUMBERS, _KIND_AT + 2 * max(len(section.columns) for section in SECTIONS)), np.int64)
     for section in SECTIONS:
-        table[section.number, 0] = len(section.columns)
+        table[section.number, _HOW_MANY] = len(section.columns)
         for at, column in enumerate(section.columns):
-            table[section.number, 1 + 2 * at] = _KIND[column.kind]
-            table[section.number, 2 + 2 * at] = _widest(column)
+            table[section.number, _KIND_AT + 2 * at] = _KIND[column.kind]
+            table[section.number, _WIDEST_AT + 2 * at] = _widest(column)
     return table
 
 
@@ -94,13 +98,13 @@ def find_frames(data, starts):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _section_end(data, at, end, number, rows, columns):  # type: ignore[no-untyped-def]
     """Behind a section whose codes begin at `at`, its columns looked at; -1 when it is none."""
-    place = at + columns[number, 0]
-    for column in range(columns[number, 0]):
+    place = at + columns[number, _HOW_MANY]
+    for column in range(columns[number, _HOW_MANY]):
         if place > end:
             return np.int64(-1)
         kind, widest, code = (
-            columns[number, 1 + 2 * column],
-            columns[number, 2 + 2 * column],
+            columns[number, _KIND_AT + 2 * column],
+            columns[number, _WIDEST_AT + 2 * column],
             np.int64(data[at + column]),
         )
         if kind == _ID:
@@ -132,7 +136,7 @@ def _read_texts(data, at, code, rows, places):  # type: ignore[no-untyped-def]
     start, texts = np.int64(0), at + stored * width
     for row in range(stored):
         end = unsigned(data, at + row * width, width)
-        places[row, 0], places[row, 1] = texts + start, texts + end
+        places[row, BEGINS], places[row, ENDS] = texts + start, texts + end
         start = end
     for row in range(stored, rows):
         places[row, :] = places[0, :]
@@ -140,13 +144,13 @@ def _read_texts(data, at, code, rows, places):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def scan(data, starts, columns, follows, previous, entries_max, sections, rows):  # type: ignore[no-untyped-def]
+def scan(data, starts, columns, follows, entries_max, sections, rows):  # type: ignore[no-untyped-def]
     """How many blocks from the first on are plain and follow each other, hashes of long ones apart.
 
-    data: uint8[...]; block i from starts[i] to starts[i + 1]. follows: int64[...], as `Follows`; previous: uint8[32].
+    data: uint8[...]; block i from starts[i] to starts[i + 1]. follows: `Follows`.
     sections, rows: int64[n, sections + 1], written: where a section's codes begin, 0 for none, and its rows.
     """
-    sequence, consumed_to, created_at_us = follows[3], follows[4], follows[5]
+    sequence, consumed_to, created_at_us = follows.sequence, follows.consumed_to, follows.created_at_us
     entries = 0
     for i in range(starts.size - 1):
         start, end = starts[i], starts[i + 1]
@@ -156,16 +160,16 @@ def scan(data, starts, columns, follows, previous, entries_max, sections, rows):
         version = unsigned(data, start + 8, 2)
         if _word(data, start) != _MAGIC or version < _PLAIN_SINCE or version > _VERSION_MAX:
             return i
-        if unsigned(data, start + 10, 2) != follows[0] or unsigned(data, start + 12, 4) != follows[1]:
+        if unsigned(data, start + 10, 2) != follows.partitions or unsigned(data, start + 12, 4) != follows.partition:
             return i
-        if _word(data, start + 16) != follows[2] or _word(data, start + 24) != sequence + 1:
+        if _word(data, start + 16) != follows.epoch or _word(data, start + 24) != sequence + 1:
             return i
         for k in range(HASH_BYTES):
-            if data[start + 32 + k] != (previous[k] if i == 0 else data[starts[i - 1] + HASH_AT + k]):
+            if data[start + 32 + k] != (follows.block_hash[k] if i == 0 else data[starts[i - 1] + HASH_AT + k]):
                 return i
         if _word(data, start + 64) < consumed_to or _word(data, start + 72) <= created_at_us:
             return i
-        if _word(data, start + 80) != follows[6] or _word(data, start + 72) >= follows[7]:
+        if _word(data, start + 80) != follows.refuse_ids_before_us or _word(data, start + 72) >= follows.forgets_at_us:
             return i
         if _word(data, start + 104) != end - start - HEADER_BYTES or end - start - HEADER_BYTES > BODY_BYTES_MAX:
             return i
@@ -174,11 +178,11 @@ def scan(data, starts, columns, follows, previous, entries_max, sections, rows):
             if at + _HEAD_BYTES > end:
                 return i
             number, count = np.int64(data[at]), unsigned(data, at + 2, 4)
-            if number <= last or number > _LAST_SECTION[version] or columns[number, 0] == 0:
+            if number <= last or number > _LAST_SECTION[version] or columns[number, _HOW_MANY] == 0:
                 return i
-            if data[at + 1] != columns[number, 0] or count < 1 or count > SECTION_ROWS_MAX:
+            if data[at + 1] != columns[number, _HOW_MANY] or count < 1 or count > SECTION_ROWS_MAX:
                 return i
-            if at + _HEAD_BYTES + columns[number, 0] > end:
+            if at + _HEAD_BYTES + columns[number, _HOW_MANY] > end:
                 return i
             sections[i, number], rows[i, number] = at + _HEAD_BYTES, count
             at = _section_end(data, at + _HEAD_BYTES, end, number, count, columns)
@@ -229,9 +233,9 @@ def read_section(data, sections, rows, number, columns, ids, out, places):  # ty
         count, codes = rows[i, number], sections[i, number]
         if count == 0:
             continue
-        end, at, written, text = first + count, codes + columns[number, 0], 0, 0
-        for column in range(columns[number, 0]):
-            kind, code = columns[number, 1 + 2 * column], np.int64(data[codes + column])
+        end, at, written, text = first + count, codes + columns[number, _HOW_MANY], 0, 0
+        for column in range(columns[number, _HOW_MANY]):
+            kind, code = columns[number, _KIND_AT + 2 * column], np.int64(data[codes + column])
             if kind == _ID:
                 for row in range(count):
                     ids[first + row, 0] = np.uint64(_word(data, at + ID_BYTES * row))

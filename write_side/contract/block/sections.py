@@ -40,6 +40,13 @@ _STORED: Final = {
     ColumnType.TEXT: ("<u1", "<u2", "<u4"),
 }
 _BITS: Final = {ColumnType.UNSIGNED: 8, ColumnType.TEXT: 8, ColumnType.SIGNED: 7}
+_CODES: Final = {
+    kind: tuple(next(code for code in range(4) if bits <= first + 8 * ((1 << code) - 1)) for bits in range(first + 57))
+    for kind, first in _BITS.items()
+}
+"""Of numbers of so many bits."""
+FEW: Final = 4
+"""So many numbers are written and read by Python sooner than by numpy: most blocks have a row or two."""
 
 
 def encode_sections(sections: Mapping[str, Columns]) -> bytes:
@@ -70,18 +77,26 @@ def _encoded(section: Section, columns: Columns) -> Sequence[bytes]:
 
 
 def _numbers(column: Column, values: npt.NDArray[Any]) -> tuple[int, bytes]:
-    low, high = int(values.min()), int(values.max())
-    assert low >= 0 or column.kind is ColumnType.SIGNED, column.name
+    few = values.tolist() if len(values) <= FEW else None
+    low, high = (int(values.min()), int(values.max())) if few is None else (min(few), max(few))
+    is_signed = column.kind is ColumnType.SIGNED
+    assert low >= 0 or is_signed, column.name
     code = _code(column.kind, low, high)
     is_constant = low == high and len(values) > 1
-    stored = (values[:1] if is_constant else values).astype(_STORED[column.kind][code]).tobytes()
+    if few is not None or is_constant:
+        width = 1 << code
+        stored = b"".join(
+            [each.to_bytes(width, "little", signed=is_signed) for each in ([low] if is_constant else few or ())]
+        )
+    else:
+        stored = values.astype(_STORED[column.kind][code]).tobytes()
     return code | (CONSTANT if is_constant else 0), stored
 
 
 def _code(kind: ColumnType, low: int, high: int) -> int:
     """How many bytes hold these, as a code."""
     bits = max((low if low >= 0 else ~low).bit_length(), (high if high >= 0 else ~high).bit_length())
-    return next(code for code in range(4) if bits <= _BITS[kind] + 8 * ((1 << code) - 1))
+    return _CODES[kind][bits]
 
 
 def _texts(values: Any) -> tuple[int, bytes]:
@@ -135,6 +150,8 @@ class _Reader:
         widest = len(stored) if column.dtype is None else np.dtype(column.dtype).itemsize.bit_length()
         if code > (_WIDTH | CONSTANT) or code & _WIDTH >= widest:
             raise SectionMalformed("a width code is unknown or too wide")
+        if column.kind is not ColumnType.TEXT and (constant or rows == 1):
+            return self._same(column, 1 << (code & _WIDTH), rows)
         values = self._numbers(stored[code & _WIDTH], 1 if constant else rows)
         if column.kind is ColumnType.TEXT:
             texts = self._texts(values)
@@ -142,7 +159,14 @@ class _Reader:
         if stored[code & _WIDTH] == "<u8" and int(values.max()) >= 2**63:
             raise SectionMalformed("a value is out of range")
         # Always a copy: for a read-only or unaligned array numba would compile its loops once more, in the middle of the traffic.
-        return np.full(rows, values[0], column.dtype) if constant else values.astype(column.dtype)
+        return values.astype(column.dtype)
+
+    def _same(self, column: Column, width: int, rows: int) -> npt.NDArray[Any]:
+        """So many rows of the one number that is stored."""
+        value = int.from_bytes(self.take(width), "little", signed=column.kind is ColumnType.SIGNED)
+        if value >= 2**63:
+            raise SectionMalformed("a value is out of range")
+        return np.array((value,), column.dtype) if rows == 1 else np.full(rows, value, column.dtype)
 
     def _numbers(self, dtype: str, rows: int) -> npt.NDArray[Any]:
         return np.frombuffer(self.take(rows * int(dtype[-1])), dtype)

@@ -20,6 +20,9 @@ STOP_WAIT_S: Final = 5.0
 """A producer or consumer that is closed waits this long for what is in flight; a broker that is gone must not hold up an exit,
 nor the next life of a partition."""
 
+REQUEST_WAIT_MS: Final = 20_000
+"""A broker that does not answer one request within this is asked again, over a new connection."""
+
 T = TypeVar("T")
 
 AGAIN_S: Final = 0.5

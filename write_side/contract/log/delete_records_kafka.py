@@ -8,16 +8,14 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.errors import KafkaError
 
-from write_side.contract.log.bounded_kafka import STOP_WAIT_S, answered_within, ended_within
+from write_side.contract.log.bounded_kafka import REQUEST_WAIT_MS, STOP_WAIT_S, answered_within, ended_within
 from write_side.contract.log.log import LogFailed
-
-REQUEST_WAIT_MS: Final = 20_000
 
 
 async def delete_records(bootstrap: str, topic: str, below: Mapping[int, int]) -> dict[int, int]:

@@ -82,34 +82,34 @@ class FileLog:
         *,
         segment_bytes: int = SEGMENT_BYTES,
         sync: Callable[[int], None] = os.fdatasync,
-        when_ours: Callable[[], None] = lambda: None,
+        lock: int | None = None,
     ) -> FileLog:
         """Open for writing, made new where there is none. `partitions` must be what the log was made with, or None.
 
         A partition whose files cannot be opened, or are damaged, is no trouble of others: it is in `failures`, and `resume` tries
-        it again. `sync` makes a descriptor's data durable. when_ours: called, in a thread, once no other process has the folder,
-        before any partition is looked at. Raises LogFailed: another process has the folder, or the folder itself cannot be used.
+        it again. `sync` makes a descriptor's data durable. lock: of `lock_folder`, where the folder was taken before; it is the
+        log's now, and closed where this raises. Raises LogFailed: another process has the folder, or it cannot be used.
         """
 
         def prepare() -> tuple[int, list[PartitionFiles], dict[int, LogFailed]]:
-            data.mkdir(parents=True, exist_ok=True)
-            sync_folder(data.parent)
-            lock = lock_folder(data)
+            taken = lock
             opened: list[PartitionFiles] = []
             try:
-                when_ours()
+                data.mkdir(parents=True, exist_ok=True)
+                sync_folder(data.parent)
+                taken = lock_folder(data) if taken is None else taken
                 for number in range(prepare_folder(data, partitions)):
                     opened.append(
                         PartitionFiles(partition_folder(data, number), segment_bytes=segment_bytes, sync=sync)
                     )
                 failures = _open_each(opened, PartitionFiles.open_to_write)
             except BaseException:
-                _release(opened, lock)
+                _release(opened, taken)
                 raise
-            return lock, opened, failures
+            return taken, opened, failures
 
-        lock, opened, failures = await asyncio.to_thread(_told, data, prepare, _START_AGAIN)
-        log = cls(opened, lock=lock, poll_ms=FOLLOW_POLL_MS)
+        held, opened, failures = await asyncio.to_thread(_told, data, prepare, _START_AGAIN)
+        log = cls(opened, lock=held, poll_ms=FOLLOW_POLL_MS)
         log._failures |= failures
         return log
 

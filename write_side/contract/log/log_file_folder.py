@@ -21,6 +21,7 @@ import re
 import threading
 import time
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -54,6 +55,7 @@ def partition_folder(data: Path, partition: int) -> Path:
     return log_folder(data) / f"p{partition:05d}"
 
 
+@lru_cache(maxsize=1_024)  # the last one's is asked for with every block that is read back
 def segment_path(folder: Path, first_offset: int) -> Path:
     return folder / f"{first_offset:020d}{SUFFIX}"
 
@@ -176,16 +178,20 @@ def lock_folder(data: Path, *, trims: bool = False) -> int:
 
 def _take_lock(data: Path, descriptor: int, trims: bool) -> None:
     until_s = time.monotonic() + TRIM_WAIT_S
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
-        except BlockingIOError:
-            holder, _, does = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip().partition(" ")
-            if does == _TRIMS and time.monotonic() < until_s:
-                time.sleep(_LOOK_S)
-                continue
-        raise LogFailed(_in_use(data, holder or "unknown", does == _TRIMS, trims)) from None
+    while not _is_locked(descriptor):
+        holder, _, does = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip().partition(" ")
+        if does != _TRIMS or time.monotonic() >= until_s:
+            raise LogFailed(_in_use(data, holder or "unknown", does == _TRIMS, trims))
+        time.sleep(_LOOK_S)
+
+
+def _is_locked(descriptor: int) -> bool:
+    """Whether this process has the lock now."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _in_use(data: Path, holder: str, is_trimmed: bool, trims: bool) -> str:

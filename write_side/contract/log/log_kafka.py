@@ -17,14 +17,13 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeError
 
 from write_side.contract.block.limits import RECORD_BYTES_MAX
-from write_side.contract.log.bounded_kafka import answered_within, stop_consumer, stop_producer
+from write_side.contract.log.bounded_kafka import REQUEST_WAIT_MS, answered_within, stop_consumer, stop_producer
 from write_side.contract.log.brokers_kafka import TopicBrokers
 from write_side.contract.log.delete_records_kafka import delete_records
 from write_side.contract.log.log import START, LogFailed, NotThere, Record, Trimmed, Unit
-from write_side.contract.log.questions_kafka import (
+from write_side.contract.log.lookups_kafka import (
     READ_WAIT_MS,
-    REQUEST_WAIT_MS,
-    KafkaQuestions,
+    KafkaLookups,
     ends,
     started_consumer,
 )
@@ -71,7 +70,7 @@ class KafkaLog:
         self._producers: dict[int, AIOKafkaProducer] = {}
         self._starting: dict[int, asyncio.Lock] = {}
         self._consumers: set[AIOKafkaConsumer] = set()
-        self._questions = KafkaQuestions(bootstrap)
+        self._lookups = KafkaLookups(bootstrap)
         self._failures: dict[int, LogFailed] = {}
         self._closed = False
 
@@ -146,13 +145,13 @@ class KafkaLog:
         at = TopicPartition(self._topic, partition)
         self._check_open()
         async with self._told(partition):
-            return await self._questions.end(at)
+            return await self._lookups.end(at)
 
     async def begin(self, partition: int) -> int:
         at = TopicPartition(self._topic, partition)
         self._check_open()
         async with self._told(partition):
-            return await self._questions.begin(at)
+            return await self._lookups.begin(at)
 
     async def trim(self, partition: int, before: int) -> int:
         self._check_open()
@@ -195,7 +194,7 @@ class KafkaLog:
         at = TopicPartition(self._topic, partition)
         self._check_open()
         async with self._told(partition):
-            value = await self._questions.record(at, offset)
+            value = await self._lookups.record(at, offset)
             if value is not None:
                 return value
             if self._closed:
@@ -215,7 +214,7 @@ class KafkaLog:
         await self._brokers.close()
         producers, self._producers = self._producers, {}
         consumers, self._consumers = self._consumers, set()
-        await asyncio.gather(self._questions.close(), *(stop_consumer(consumer) for consumer in consumers))
+        await asyncio.gather(self._lookups.close(), *(stop_consumer(consumer) for consumer in consumers))
         await asyncio.gather(
             *(
                 stop_producer(producer, flush=partition not in self._failures)

@@ -6,24 +6,29 @@ The checks ask for what keeps records whole, durable and for ever. What a settin
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
+from fanfold.api.retry import Waits, retry
 from write_side.contract.log.bounded_kafka import STOP_WAIT_S, answered_within, ended_within
 from write_side.contract.log.log import LogFailed, LogMissing
+
+T = TypeVar("T")
 
 EVENTS_TOPIC: Final = "fanfold.events"
 REPLICATION: Final = 3
 MIN_IN_SYNC: Final = 2
 """Three brokers: one may die, and nothing is lost and nothing stops."""
-CREATE_WAIT_MS: Final = 10_000
-CREATE_POLL_MS: Final = 20
-"""A new topic has its leaders within 0.1 s here; brokers that take longer than the wait have a trouble of their own."""
+CREATE_WAIT_S: Final = 10.0
+CREATE_WAITS: Final = Waits(0.02, 0.5)
+CREATE_LOOKS_MAX: Final = 25
+"""A new topic has its leaders within 0.1 s here; brokers that take longer than the wait have a trouble of their own. The waits of
+25 looks come to 10 s, too."""
 BATCH_OVERHEAD_BYTES: Final = 1024
 """`max.message.bytes` counts the record batch: the record and, generously, the headers around it."""
 
@@ -120,16 +125,26 @@ async def check_topic(bootstrap: str, topic: str, settings: TopicSettings, *, ma
     return CheckedTopic(len(partitions), int(found["min.insync.replicas"]))
 
 
+class _NotHeard(Exception):
+    """The broker that was asked does not know of the topic, or of its leaders, yet."""
+
+
+async def _heard(look: Callable[[], Awaitable[T]], looks_max: int) -> T:
+    """Each question may go to another broker, and one may hear of a new topic later than another, and all of them later than the
+    controller. Raises _NotHeard."""
+    return await retry(look, _NotHeard, CREATE_WAITS, asyncio.sleep, lambda _: None, looks_max)
+
+
 async def _wait_for_leaders(admin: AIOKafkaAdminClient, topic: str) -> None:
-    """The controller answers before the brokers know of a new topic."""
+    async def look() -> None:
+        described = await _listed(admin, topic)
+        if described is None or any(partition["leader"] < 0 for partition in described):
+            raise _NotHeard
+
     try:
-        async with asyncio.timeout(CREATE_WAIT_MS / 1000):
-            while True:
-                described = [each for each in await admin.describe_topics() if each["topic"] == topic]
-                if described and all(partition["leader"] >= 0 for partition in described[0]["partitions"]):
-                    return
-                await asyncio.sleep(CREATE_POLL_MS / 1000)
-    except TimeoutError:
+        async with asyncio.timeout(CREATE_WAIT_S):
+            await _heard(look, CREATE_LOOKS_MAX)
+    except (_NotHeard, TimeoutError):
         raise LogFailed(
             f"The topic {topic} was made, and has no leaders yet. Look after the brokers, then start again."
         ) from None
@@ -138,19 +153,25 @@ async def _wait_for_leaders(admin: AIOKafkaAdminClient, topic: str) -> None:
 async def _described(
     admin: AIOKafkaAdminClient, topic: str, *, wait: bool
 ) -> tuple[list[dict[str, Any]], dict[str, str]] | None:
-    """The topic's partitions and settings, None when there is no such topic. Each question may go to another broker, and one may
-    hear of a new topic later than another: `wait` asks again until they have."""
-    loop = asyncio.get_running_loop()
-    until_s = loop.time() + (CREATE_WAIT_MS / 1000 if wait else 0.0)
-    while True:
-        # All topics are listed, because asking for one by its name may make it, with the broker's defaults.
-        described = [each for each in await admin.describe_topics() if each["topic"] == topic]
-        configs = await _configs(admin, topic) if described else None
-        if configs is not None:
-            return described[0]["partitions"], configs
-        if loop.time() >= until_s:
-            return None
-        await asyncio.sleep(CREATE_POLL_MS / 1000)
+    """The topic's partitions and settings, None when there is no such topic. wait: until every broker has heard of it."""
+
+    async def look() -> tuple[list[dict[str, Any]], dict[str, str]]:
+        described = await _listed(admin, topic)
+        configs = None if described is None else await _configs(admin, topic)
+        if described is None or configs is None:
+            raise _NotHeard
+        return described, configs
+
+    try:
+        return await _heard(look, CREATE_LOOKS_MAX if wait else 1)
+    except _NotHeard:
+        return None
+
+
+async def _listed(admin: AIOKafkaAdminClient, topic: str) -> list[dict[str, Any]] | None:
+    """The topic's partitions. All topics are listed: asking for one by its name may make it, with the broker's defaults."""
+    described = [each for each in await admin.describe_topics() if each["topic"] == topic]
+    return described[0]["partitions"] if described else None
 
 
 async def _configs(admin: AIOKafkaAdminClient, topic: str) -> dict[str, str] | None:

@@ -15,7 +15,7 @@ from write_side.contract.block.columns import FLAGS_MASK
 from write_side.contract.compiled.compiled import njit, njit_borrowing, njit_inlined
 from write_side.contract.compiled.prefetch import AHEAD, prefetch_row
 from write_side.contract.state.digest import mix_account
-from write_side.contract.state.hash_index import INDEX, TAG, find_row, hash_words, home, point_to
+from write_side.contract.state.hash_index import INDEX, TAG, find_row, first_slot, hash_words, point_to
 from write_side.contract.state.room import empty_rows
 
 KEY_A: Final = 0
@@ -78,7 +78,7 @@ def rows_of_lines(count: int) -> npt.NDArray[np.int64]:
 @njit_inlined
 def prefetch_account(rows, slots, secret, a, b):  # type: ignore[no-untyped-def]
     """Fetch the row that probing for key (a, b) looks at first; its slot should have been fetched before."""
-    word = slots[home(hash_words(a, b, secret) & TAG, np.uint64(slots.size))]
+    word = slots[first_slot(hash_words(a, b, secret) & TAG, np.uint64(slots.size))]
     if word != 0:
         prefetch_row(rows, np.int64(word & INDEX) - 1)
 

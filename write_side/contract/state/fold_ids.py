@@ -11,7 +11,7 @@ from write_side.contract.block.block import Block
 from write_side.contract.block.loop_columns import EntryColumns, OutcomeColumns
 from write_side.contract.compiled.compiled import njit, njit_borrowing
 from write_side.contract.compiled.prefetch import AHEAD
-from write_side.contract.state.hash_index import prefetch_home
+from write_side.contract.state.hash_index import prefetch_first_slot
 from write_side.contract.state.id_parts import has_time
 from write_side.contract.state.ids import (
     DONE_BY_LEGS,
@@ -26,7 +26,7 @@ from write_side.contract.state.ids import (
     timeless_from,
     write_id,
 )
-from write_side.contract.state.pending import forget_reversals
+from write_side.contract.state.pending_rows import forget_reversals
 from write_side.contract.state.state import State
 from write_side.contract.words.codes import NOT_REMEMBERED, REMEMBERED_KINDS, Codes, Kinds
 
@@ -93,7 +93,7 @@ def fold_ids(table, used, digest, outcomes, new, block):  # type: ignore[no-unty
     slots, secret = table.slots, table.secret
     for i in range(kind.size):
         if i + AHEAD < kind.size:
-            prefetch_home(slots, ids[i + AHEAD, 0], ids[i + AHEAD, 1], secret)
+            prefetch_first_slot(slots, ids[i + AHEAD, 0], ids[i + AHEAD, 1], secret)
         a, b = ids[i, 0], ids[i, 1]
         place = (np.int64(block.sequence) << ROW_BITS) | i
         if KINDS[kind[i]] and REMEMBERED[code[i]]:

@@ -23,7 +23,7 @@ from write_side.contract.state.fold import fold_entries
 from write_side.contract.state.fold_ids import BlockAt, OutcomeIds, became, fold_ids
 from write_side.contract.state.fold_pending import fold_rows, fold_steps
 from write_side.contract.state.ids import IdArrays
-from write_side.contract.state.pending import PendingArrays, purge
+from write_side.contract.state.pending_rows import PendingArrays, purge
 from write_side.contract.words.atoms import LIMIT, NO_FLOOR
 from write_side.contract.words.codes import Codes, Kinds
 

@@ -10,24 +10,16 @@ from write_side.contract.block.block import Block
 from write_side.contract.block.limits import PARTITIONS_MAX
 from write_side.contract.block.loop_columns import PendingColumns
 from write_side.contract.compiled.compiled import njit
-from write_side.contract.state.pending import (
-    add_leg,
-    add_pending,
-    add_records,
-    drop,
-    find_pending,
-    purge,
-    raise_low,
-    record_step,
-    take_in,
-)
 from write_side.contract.state.pending_columns import (
     BEGUN,
     CHANGED_US,
     FIRST_LEG,
     HOME_SHIFT,
+    LEG_ASSET,
     LEG_COUNT,
     LEG_KEY_A,
+    LEG_KEY_B,
+    LEG_NAMES,
     LEG_WIDTH,
     LOGGED,
     MASK_STEPS_MAX,
@@ -40,6 +32,17 @@ from write_side.contract.state.pending_columns import (
     PendingKinds,
 )
 from write_side.contract.state.pending_index import note_pending
+from write_side.contract.state.pending_rows import (
+    add_leg,
+    add_pending,
+    add_records,
+    drop,
+    find_pending,
+    purge,
+    raise_low,
+    record_step,
+    take_in,
+)
 from write_side.contract.state.state import State
 
 FAULTS: Final = {
@@ -52,6 +55,10 @@ LOGGED_NAMES: Final = (
     "state", "option", "deadline_us", "begun", "debits", "steps", "cursor", "mask", "code", "available",
 )  # fmt: skip
 """The names of `pending_columns.LOGGED` in `columns.PENDING`."""
+_LOGGED_STATE, _LOGGED_BEGUN, _LOGGED_STEPS = (LOGGED.index(column) for column in (STATE, BEGUN, STEPS))
+_STEP_NAMES: Final = ("step", "partition", "action", "code", "sequence", "at_us")
+_STEP, _PARTITION, _ACTION, _CODE, _SEQUENCE, _AT_US = range(len(_STEP_NAMES))
+"""What is taken of `columns.STEPS`, in its order there."""
 
 
 def fold_pending(state: State, block: Block) -> str | None:
@@ -74,7 +81,7 @@ def fold_pending(state: State, block: Block) -> str | None:
             return FAULTS[int(fault)]
     if len(block.steps["outcome"]):
         ids = np.ascontiguousarray(block.outcomes["id"]).view("<i8").reshape(-1, 2)[block.steps["outcome"]]
-        columns = [block.steps[name] for name in ("step", "partition", "action", "code", "sequence", "at_us")]
+        columns = [block.steps[name] for name in _STEP_NAMES]
         fault = fold_steps(table.arrays, ids, np.stack(columns, axis=1))
         if fault:
             return FAULTS[int(fault)]
@@ -86,8 +93,8 @@ def pending_legs(block: Block) -> np.ndarray[tuple[int, int], np.dtype[np.int64]
     """The legs of the block's pending rows, int64[legs, LEG_WIDTH], as the pool has them."""
     legs = block.pending_legs
     out = np.empty((len(legs["pending"]), LEG_WIDTH), np.int64)
-    out[:, LEG_KEY_A : LEG_KEY_A + 2] = np.ascontiguousarray(legs["key"]).view("<i8").reshape(-1, 2)
-    for column, name in enumerate(("asset", "amount", "step", "partition", "if_version", "if_available"), 2):
+    out[:, LEG_KEY_A : LEG_KEY_B + 1] = np.ascontiguousarray(legs["key"]).view("<i8").reshape(-1, 2)
+    for column, name in enumerate(LEG_NAMES, LEG_ASSET):
         out[:, column] = legs[name]
     return out
 
@@ -107,19 +114,19 @@ def fold_rows(table, digest, at_us, pending, outcome_ids, links):  # type: ignor
             kind < 1
             or kind > PendingKinds.STEP
             or home >= PARTITIONS_MAX
-            or logged[i, 5] < 0
-            or logged[i, 5] > MASK_STEPS_MAX
+            or logged[i, _LOGGED_STEPS] < 0
+            or logged[i, _LOGGED_STEPS] > MASK_STEPS_MAX
         ):
             return 4
         row = find_pending(table, a, b, what)
-        if logged[i, 0] == 0:
+        if logged[i, _LOGGED_STATE] == 0:
             if row < 0:
                 return 1
             drop(table, digest, row)
             continue
         if kind == PendingKinds.STEP:
             raise_low(table, digest, home, pending.low[i])
-            if row >= 0 and logged[i, 3] != rows[row, BEGUN]:  # an id that was forgotten runs again
+            if row >= 0 and logged[i, _LOGGED_BEGUN] != rows[row, BEGUN]:  # an id that was forgotten runs again
                 drop(table, digest, row)
                 row = -1
         is_new = row < 0
@@ -128,13 +135,13 @@ def fold_rows(table, digest, at_us, pending, outcome_ids, links):  # type: ignor
             for k in range(leg, leg + counts[i]):
                 add_leg(table, row, legs[k])
             if kind == PendingKinds.PROCESS:
-                add_records(table, row, logged[i, 5])
+                add_records(table, row, logged[i, _LOGGED_STEPS])
                 rows[row, SUBJECT_A] = links[outcomes[i], 0]
                 rows[row, SUBJECT_B] = links[outcomes[i], 1]
             if kind == PendingKinds.REVERSAL:
                 rows[row, REVERSING_A] = outcome_ids[outcomes[i], 0]
                 rows[row, REVERSING_B] = outcome_ids[outcomes[i], 1]
-        elif (counts[i] > 0 and counts[i] != rows[row, LEG_COUNT]) or logged[i, 5] != rows[row, STEPS]:
+        elif (counts[i] > 0 and counts[i] != rows[row, LEG_COUNT]) or logged[i, _LOGGED_STEPS] != rows[row, STEPS]:
             return 2
         else:
             for k in range(counts[i]):
@@ -157,12 +164,10 @@ def fold_steps(table, ids, steps):  # type: ignore[no-untyped-def]
         row = find_pending(table, ids[i, 0], ids[i, 1], np.int64(PendingKinds.PROCESS))
         if row < 0:
             continue
-        if steps[i, 0] < 0 or steps[i, 0] >= rows[row, STEPS]:
+        step = steps[i]
+        if step[_STEP] < 0 or step[_STEP] >= rows[row, STEPS]:
             return 3
-        record_step(table, row, steps[i, 0], steps[i, 1], steps[i, 2], steps[i, 3], steps[i, 4], steps[i, 5])
+        record_step(
+            table, row, step[_STEP], step[_PARTITION], step[_ACTION], step[_CODE], step[_SEQUENCE], step[_AT_US]
+        )
     return 0
-
-
-assert LOGGED[0] == STATE
-assert LOGGED[3] == BEGUN
-assert LOGGED[5] == STEPS

@@ -58,7 +58,7 @@ from write_side.contract.state.ids import (
     WINDOW_US,
 )
 from write_side.contract.state.opened_texts import ASSET, NAME, OWNER, Repeated, repeated
-from write_side.contract.state.pending_columns import LEG_KEY_A, LEG_WIDTH, MASK_STEPS_MAX
+from write_side.contract.state.pending_columns import LEG_ASSET, LEG_KEY_A, LEG_KEY_B, LEG_WIDTH, MASK_STEPS_MAX
 from write_side.contract.state.state import State, cut_off_lanes, identity_keys
 from write_side.contract.state.texts import Joined
 from write_side.contract.words.atoms import parse_asset
@@ -92,8 +92,9 @@ def follows(state: State) -> Follows | None:
         return None
     forgets_at_us = state.ids.timeless_from_us + WINDOW_US + CUT_OFF_STEP_US
     return Follows(
-        chained.partitions, state.partition, chained.epoch, chained.sequence, chained.block_hash, chained.consumed_to,
-        chained.created_at_us, chained.refuse_ids_before_us, forgets_at_us,
+        chained.partitions, state.partition, chained.epoch, chained.sequence,
+        np.frombuffer(chained.block_hash, np.uint8), chained.consumed_to, chained.created_at_us,
+        chained.refuse_ids_before_us, forgets_at_us,
     )  # fmt: skip
 
 
@@ -166,8 +167,8 @@ def _room(state: State, run: PlainRun, most: Int64s) -> Room:
 def _columns(run: PlainRun) -> RunColumns:
     outcomes, pending, legs, steps = (run.rows(section) for section in (OUTCOMES, PENDING, PENDING_LEGS, STEPS))
     pool = np.empty((legs.numbers.shape[1], LEG_WIDTH), np.int64)
-    pool[:, LEG_KEY_A : LEG_KEY_A + 2] = legs.ids.view(np.int64)
-    pool[:, LEG_KEY_A + 2 :] = legs.numbers[1:].T
+    pool[:, LEG_KEY_A : LEG_KEY_B + 1] = legs.ids.view(np.int64)
+    pool[:, LEG_ASSET:] = legs.numbers[1:].T
     logged = pending.numbers[[place_of(PENDING, name) for name in LOGGED_NAMES]].T
     links = run.rows(LINKS)
     return RunColumns(

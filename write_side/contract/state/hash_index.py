@@ -1,9 +1,9 @@
 """Open addressing with linear probing, as both tables use it: words of a 32-bit tag and a 32-bit row number + 1, 0 = free.
 
-The home slot is the tag as a fraction of the table (Lemire, "Fast random integer generation in an interval", 2019), so a larger
-table holds the words in the same order. A tag that fits saves looking at a row that is another one. Tables become larger before
-they are 70 % full, so probing always ends. One that words may leave at any time is moved at once, into memory that was made ready
-before (`Ahead`); one that only takes words in meanwhile is moved piece by piece (`Growing`).
+The first slot of a key is the tag as a fraction of the table (Lemire, "Fast random integer generation in an interval", 2019), so
+a larger table holds the words in the same order. A tag that fits saves looking at a row that is another one. Tables become larger
+before they are 70 % full, so probing always ends. One that words may leave at any time is moved at once, into memory that was
+made ready before (`Ahead`); one that only takes words in meanwhile is moved piece by piece (`Growing`).
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from write_side.contract.compiled.prefetch import AHEAD, prefetch_row
 
 TAG: Final = np.uint64(0xFFFFFFFF00000000)
 INDEX: Final = np.uint64(0x00000000FFFFFFFF)
+_KEY_A: Final = 0
+_KEY_B: Final = 1
+"""Of the rows of every table that is looked up here."""
 _S32: Final = np.uint64(32)
 _S29: Final = np.uint64(29)
 _ONE: Final = np.uint64(1)
@@ -37,7 +40,7 @@ def hash_words(a, b, secret):  # type: ignore[no-untyped-def]
 
 
 @njit_inlined
-def home(tag, size):  # type: ignore[no-untyped-def]
+def first_slot(tag, size):  # type: ignore[no-untyped-def]
     """The slot where probing begins. tag: uint64 with its low half zero; size: uint64 below 2^32."""
     return ((tag >> _S32) * size) >> _S32
 
@@ -54,14 +57,14 @@ def find_row(rows, slots, secret, a, b):  # type: ignore[no-untyped-def]
     """The row whose first two words are (a, b), or -1 - slot of the free slot where it belongs."""
     size = np.uint64(slots.size)
     tag = hash_words(a, b, secret) & TAG
-    slot = home(tag, size)
+    slot = first_slot(tag, size)
     while True:
         word = slots[slot]
         if word == 0:
             return -1 - np.int64(slot)
         if (word & TAG) == tag:
             row = np.int64(word & INDEX) - 1
-            if np.uint64(rows[row, 0]) == a and np.uint64(rows[row, 1]) == b:
+            if np.uint64(rows[row, _KEY_A]) == a and np.uint64(rows[row, _KEY_B]) == b:
                 return row
         slot = following(slot, size)
 
@@ -74,14 +77,14 @@ def find_beside(rows, slots, secret, keys, found):  # type: ignore[no-untyped-de
     for i in range(found.size):
         found[i] = -1
         tag = hash_words(keys[0, i], keys[1, i], secret) & TAG
-        slot = home(tag, size)
+        slot = first_slot(tag, size)
         for _ in range(slots.size):
             word = slots[slot]
             if word == 0:
                 break
             row = np.int64(word & INDEX) - 1
             is_meant = (word & TAG) == tag and row < len(rows)
-            if is_meant and np.uint64(rows[row, 0]) == keys[0, i] and np.uint64(rows[row, 1]) == keys[1, i]:
+            if is_meant and np.uint64(rows[row, _KEY_A]) == keys[0, i] and np.uint64(rows[row, _KEY_B]) == keys[1, i]:
                 found[i] = row
                 break
             slot = following(slot, size)
@@ -94,9 +97,9 @@ def point_to(slots, free, row, a, b, secret):  # type: ignore[no-untyped-def]
 
 
 @njit_inlined
-def prefetch_home(slots, a, b, secret):  # type: ignore[no-untyped-def]
-    """Fetch the cache line where the words (a, b) will be looked for."""
-    prefetch_row(slots, home(hash_words(a, b, secret) & TAG, np.uint64(slots.size)))
+def prefetch_first_slot(slots, a, b, secret):  # type: ignore[no-untyped-def]
+    """Fetch the cache line where the words (a, b) will be looked for first."""
+    prefetch_row(slots, first_slot(hash_words(a, b, secret) & TAG, np.uint64(slots.size)))
 
 
 @njit(cache=True, nogil=True)
@@ -106,10 +109,12 @@ def index_rows(rows, slots, secret, hidden):  # type: ignore[no-untyped-def]
     size = np.uint64(slots.size)
     for row in range(hidden.size):
         if row + AHEAD < hidden.size:
-            prefetch_home(slots, np.uint64(rows[row + AHEAD, 0]), np.uint64(rows[row + AHEAD, 1]), secret)
+            prefetch_first_slot(
+                slots, np.uint64(rows[row + AHEAD, _KEY_A]), np.uint64(rows[row + AHEAD, _KEY_B]), secret
+            )
         if not hidden[row]:
-            tag = hash_words(np.uint64(rows[row, 0]), np.uint64(rows[row, 1]), secret) & TAG
-            slot = home(tag, size)
+            tag = hash_words(np.uint64(rows[row, _KEY_A]), np.uint64(rows[row, _KEY_B]), secret) & TAG
+            slot = first_slot(tag, size)
             while slots[slot] != 0:
                 slot = following(slot, size)
             slots[slot] = tag | np.uint64(row + 1)
@@ -121,7 +126,7 @@ def _move(slots, larger):  # type: ignore[no-untyped-def]
     size = np.uint64(larger.size)
     for word in slots:
         if word != 0:
-            slot = home(word & TAG, size)
+            slot = first_slot(word & TAG, size)
             while larger[slot] != 0:
                 slot = following(slot, size)
             larger[slot] = word
@@ -157,7 +162,7 @@ def _move_piece(slots, larger, start, stop, below):  # type: ignore[no-untyped-d
     for i in range(start, stop):
         word = slots[i]
         if word != 0 and np.int64(word & INDEX) <= below:
-            slot = home(word & TAG, size)
+            slot = first_slot(word & TAG, size)
             while larger[slot] != 0:
                 slot = following(slot, size)
             larger[slot] = word
@@ -169,13 +174,13 @@ def _point_to_rows(rows, of, larger, secret, start, stop):  # type: ignore[no-un
     size = np.uint64(larger.size)
     for row in range(start, stop):
         if row + AHEAD < stop:
-            a, b = np.uint64(rows[row + AHEAD, 0]), np.uint64(rows[row + AHEAD, 1])
-            prefetch_home(of, a, b, secret)
-            prefetch_home(larger, a, b, secret)
-        if find_row(rows, of, secret, np.uint64(rows[row, 0]), np.uint64(rows[row, 1])) != row:
+            a, b = np.uint64(rows[row + AHEAD, _KEY_A]), np.uint64(rows[row + AHEAD, _KEY_B])
+            prefetch_first_slot(of, a, b, secret)
+            prefetch_first_slot(larger, a, b, secret)
+        if find_row(rows, of, secret, np.uint64(rows[row, _KEY_A]), np.uint64(rows[row, _KEY_B])) != row:
             continue
-        tag = hash_words(np.uint64(rows[row, 0]), np.uint64(rows[row, 1]), secret) & TAG
-        slot = home(tag, size)
+        tag = hash_words(np.uint64(rows[row, _KEY_A]), np.uint64(rows[row, _KEY_B]), secret) & TAG
+        slot = first_slot(tag, size)
         while larger[slot] != 0:
             slot = following(slot, size)
         larger[slot] = tag | np.uint64(row + 1)
@@ -262,10 +267,10 @@ def take_out(slots, slot):  # type: ignore[no-untyped-def]
     hole = np.uint64(slot)
     at = following(hole, size)
     while slots[at] != 0:
-        wanted = home(slots[at] & TAG, size)
-        from_home = at - wanted if at >= wanted else at + size - wanted
+        wanted = first_slot(slots[at] & TAG, size)
+        from_first = at - wanted if at >= wanted else at + size - wanted
         from_hole = at - hole if at >= hole else at + size - hole
-        if from_home >= from_hole:
+        if from_first >= from_hole:
             slots[hole] = slots[at]
             hole = at
         at = following(at, size)

@@ -31,19 +31,19 @@ from write_side.contract.state.hash_index import (
     TAG,
     Growing,
     find_row,
+    first_slot,
     following,
     grown,
     hash_words,
-    home,
-    prefetch_home,
+    prefetch_first_slot,
     take_out,
-    with_room,
 )
 from write_side.contract.state.id_parts import (
     COUNT,
     FIRST_US,
     ID_A,
     ID_B,
+    LANE_A,
     LAST_US,
     OF_TIMELESS,
     PART_ROWS,
@@ -86,6 +86,9 @@ ID_LATE_US: Final = 10 * 1_000_000
 and grows instead. Without it a client that makes its ids ahead of time could push the cut-off up to now, and everybody out."""
 
 _START_ROWS: Final = PART_ROWS
+SLOTS_AN_ID: Final = 2.5
+"""Of a table that is refilled: 40 % full, so that a third more come before it grows. Twice as large up to the next power of two
+was a quarter of a large table's memory more, which a start waits for."""
 _ROOM_ROWS: Final = 2**24 + 2**22
 """The default of `FANFOLD_IDS_MAX`, and a quarter for forgotten ones whose rows wait: 1.25 GiB of addresses, which cost nothing
 until they are written. An array that is outgrown is copied, and the writer stops meanwhile: up to 2.4 s for 16 million rows."""
@@ -108,6 +111,14 @@ class IdArrays(NamedTuple):
     slots: npt.NDArray[np.uint64]
     secret: np.uint64
     kept_from_us: npt.NDArray[np.uint64]
+    parts: npt.NDArray[np.uint64]
+
+
+class IdIndex(NamedTuple):
+    """What a table found of its rows (see `IdTable`), for another one with the same rows in their places."""
+
+    slots: npt.NDArray[np.uint64]
+    secret: np.uint64
     parts: npt.NDArray[np.uint64]
 
 
@@ -235,7 +246,7 @@ def _forget(ids, swept, used, before_us, digest, forgotten):  # type: ignore[no-
 def _slot_of(slots, secret, a, b, row):  # type: ignore[no-untyped-def]
     """The slot of the word that points to this row."""
     size = np.uint64(slots.size)
-    slot = home(hash_words(a, b, secret) & TAG, size)
+    slot = first_slot(hash_words(a, b, secret) & TAG, size)
     while np.int64(slots[slot] & INDEX) - 1 != row:
         slot = following(slot, size)
     return slot
@@ -258,7 +269,7 @@ def _sweep(ids, swept, used, rows_max):  # type: ignore[no-untyped-def]
         for row in range(swept[0], last):
             if row + AHEAD < last:
                 a, b = rows[row + AHEAD, ID_A], rows[row + AHEAD, ID_B]
-                prefetch_home(slots, a, b, secret)
+                prefetch_first_slot(slots, a, b, secret)
             a, b = rows[row, ID_A], rows[row, ID_B]
             slot = _slot_of(slots, secret, a, b, row)
             if rows[row, TIME_US] < kept_from_us[0 if has_time(a, b) else 1]:
@@ -282,7 +293,7 @@ def _note_seen(table, ids, found):  # type: ignore[no-untyped-def]
     for i in range(len(ids)):
         a, b = ids[i, 0], ids[i, 1]
         tag = hash_words(a, b, secret) & TAG
-        slot = home(tag, size)
+        slot = first_slot(tag, size)
         for _ in range(slots.size):
             word = slots[slot]
             if word == 0:
@@ -302,9 +313,9 @@ def _index_ids(ids, count, digest):  # type: ignore[no-untyped-def]
     size = np.uint64(slots.size)
     for row in range(count):
         if row + AHEAD < count:
-            prefetch_home(slots, rows[row + AHEAD, ID_A], rows[row + AHEAD, ID_B], secret)
+            prefetch_first_slot(slots, rows[row + AHEAD, ID_A], rows[row + AHEAD, ID_B], secret)
         tag = hash_words(rows[row, ID_A], rows[row, ID_B], secret) & TAG
-        slot = home(tag, size)
+        slot = first_slot(tag, size)
         while slots[slot] != 0:
             slot = following(slot, size)
         slots[slot] = tag | np.uint64(row + 1)
@@ -483,17 +494,34 @@ class IdTable:
 
         self.rows = with_addresses(max(2 * count, _START_ROWS), _ROOM_ROWS if count > _START_ROWS else 0, rows_of)
         self.parts = np.zeros((-(-len(self.rows) // PART_ROWS), PART_WIDTH), np.uint64)
-        self.slots = with_room(self.slots, count)
+        if count * SLOTS_AN_ID > self.slots.size:
+            self.slots = np.zeros(round(count * SLOTS_AN_ID), np.uint64)
         return self.rows[:count]
 
     def refill(
-        self, count: int, kept_from_us: npt.NDArray[np.uint64], timeless_from_us: int, digest: npt.NDArray[np.uint64]
+        self,
+        count: int,
+        kept_from_us: npt.NDArray[np.uint64],
+        timeless_from_us: int,
+        digest: npt.NDArray[np.uint64],
+        index: IdIndex | None = None,
     ) -> None:
-        """Remember the rows that were written at `room_for`, and take them into the digest."""
+        """Remember the rows that were written at `room_for`, and take them into the digest. index: of another table with these
+        rows, which is this one's from now on."""
         self._kept_from_us[:] = kept_from_us
-        _index_ids(self.arrays, np.int64(count), digest)
+        if index is None:
+            _index_ids(self.arrays, np.int64(count), digest)
+        else:
+            self.slots, self.secret = index.slots, index.secret
+            self.parts[: len(index.parts)] = index.parts
+            for lanes in (LANE_A, OF_TIMELESS + LANE_A):
+                digest += index.parts[:, lanes : lanes + 2].sum(axis=0, dtype=np.uint64)
         self.used = self.count = count
         self.timeless, self.timeless_from_us = int(self.parts[:, OF_TIMELESS + COUNT].sum()), timeless_from_us
+
+    def index_copied(self) -> IdIndex:
+        """Of a table that was just refilled."""
+        return IdIndex(self.slots.copy(), self.secret, self.parts[: -(-self.used // PART_ROWS)].copy())
 
     def remembered(self) -> npt.NDArray[np.uint64]:
         """The rows of all remembered ids, uint64[count, WIDTH], a copy, by the place of their outcomes."""

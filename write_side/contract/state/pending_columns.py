@@ -124,6 +124,8 @@ LEG_PARTITION: Final = 5
 LEG_IF_VERSION: Final = 6
 LEG_IF_AVAILABLE: Final = 7
 LEG_WIDTH: Final = 8
+LEG_NAMES: Final = ("asset", "amount", "step", "partition", "if_version", "if_available")
+"""How a block names the columns from `LEG_ASSET` on."""
 
 RECORD_TRY_CODE: Final = 0
 RECORD_TRY_SEQUENCE: Final = 1
@@ -134,3 +136,6 @@ RECORD_END_SEQUENCE: Final = 5
 RECORD_END_AT_US: Final = 6
 RECORD_PARTITION: Final = 7
 """A step as its home remembers it, in the pool behind the legs: codes are kept + 1, 0 for not yet; no part of the digest."""
+RECORD_TRY: Final = (RECORD_TRY_CODE, RECORD_TRY_SEQUENCE, RECORD_TRY_AT_US)
+RECORD_END: Final = (RECORD_END_CODE, RECORD_END_SEQUENCE, RECORD_END_AT_US)
+"""What is told of a step's try, and of its confirm or cancel."""

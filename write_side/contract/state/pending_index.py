@@ -8,7 +8,7 @@ a table of accounts counts the open legs of each. None of it is in the digest or
            the row is in.  Rows are named by their number + 1, 0 is nobody, a parent below 0 is a root's place.
     roots  int64[ROOTS]: of the deadlines, of home's processes, of the reversals of transfers with and without a time in their id,
            by that time, of the steps of each home partition
-    work   int64[accounts, 3]: key (two words) and how many open legs it has; work_slots: where (`hash_index.py`)
+    work   int64[accounts, WORK_WIDTH]: key (two words) and how many open legs it has; work_slots: where (`hash_index.py`)
 """
 
 from __future__ import annotations
@@ -19,7 +19,16 @@ import numpy as np
 
 from write_side.contract.block.limits import PARTITIONS_MAX
 from write_side.contract.compiled.compiled import njit_borrowing, njit_inlined, njit_inner
-from write_side.contract.state.hash_index import INDEX, TAG, find_row, following, hash_words, home, point_to, take_out
+from write_side.contract.state.hash_index import (
+    INDEX,
+    TAG,
+    find_row,
+    first_slot,
+    following,
+    hash_words,
+    point_to,
+    take_out,
+)
 from write_side.contract.state.id_parts import has_time
 from write_side.contract.state.pending_columns import (
     BEGUN,
@@ -41,8 +50,10 @@ from write_side.contract.state.pending_columns import (
 
 BY_DEADLINE: Final = 0
 BY_BEGINNING: Final = 3
-"""Where the three links of each heap stand in a node."""
-_MEMBER: Final = 6
+"""Where the three links of each heap stand in a node: the left one, and behind it"""
+_RIGHT: Final = 1
+_PARENT: Final = 2
+MEMBER: Final = 6
 NODE_WIDTH: Final = 7
 _IS_DUE: Final = 1
 _IS_AGED: Final = 2
@@ -53,6 +64,7 @@ PROCESS_ROOT: Final = 1
 REVERSAL_ROOT: Final = 2
 STEP_ROOT: Final = 4
 ROOTS: Final = STEP_ROOT + PARTITIONS_MAX
+WORK_KEY_A, WORK_KEY_B, WORK_LEGS, WORK_WIDTH = range(4)
 ROW_COUNT, LEGS_END, LOW_ROSE, WORK_COUNT = range(4)
 """What `PendingTable.counts` has: rows, the end of the legs used in the pool, whether a low rose, accounts with open legs."""
 
@@ -88,12 +100,12 @@ def _merge(rows, nodes, by, one, other):  # type: ignore[no-untyped-def]
         one, other = other, one
     root = one
     while True:
-        under = nodes[one - 1, by + 1]
-        nodes[one - 1, by + 1] = nodes[one - 1, by]
+        under = nodes[one - 1, by + _RIGHT]
+        nodes[one - 1, by + _RIGHT] = nodes[one - 1, by]
         if under == 0 or _is_before(rows, by, other - 1, under - 1):
             under, other = other, under
         nodes[one - 1, by] = under
-        nodes[under - 1, by + 2] = one
+        nodes[under - 1, by + _PARENT] = one
         if other == 0:
             return root
         one = under
@@ -107,31 +119,31 @@ def _put(nodes, roots, by, parent, was, now):  # type: ignore[no-untyped-def]
     elif nodes[parent - 1, by] == was:
         nodes[parent - 1, by] = now
     else:
-        nodes[parent - 1, by + 1] = now
+        nodes[parent - 1, by + _RIGHT] = now
     if now != 0:
-        nodes[now - 1, by + 2] = parent
+        nodes[now - 1, by + _PARENT] = parent
 
 
 @njit_inner
 def _insert(rows, nodes, roots, by, root, row):  # type: ignore[no-untyped-def]
     nodes[row, by] = 0
-    nodes[row, by + 1] = 0
+    nodes[row, by + _RIGHT] = 0
     _put(nodes, roots, by, np.int64(-root - 1), roots[root], _merge(rows, nodes, by, roots[root], row + 1))
 
 
 @njit_inner
 def _remove(rows, nodes, roots, by, row):  # type: ignore[no-untyped-def]
-    below = _merge(rows, nodes, by, nodes[row, by], nodes[row, by + 1])
-    _put(nodes, roots, by, nodes[row, by + 2], row + 1, below)
+    below = _merge(rows, nodes, by, nodes[row, by], nodes[row, by + _RIGHT])
+    _put(nodes, roots, by, nodes[row, by + _PARENT], row + 1, below)
 
 
 @njit_inner
 def _rename(nodes, roots, by, row, to):  # type: ignore[no-untyped-def]
     """A row in a heap has another number now, and its node is there."""
-    _put(nodes, roots, by, nodes[to, by + 2], row + 1, to + 1)
-    for side in (by, by + 1):
+    _put(nodes, roots, by, nodes[to, by + _PARENT], row + 1, to + 1)
+    for side in (by, by + _RIGHT):
         if nodes[to, side] != 0:
-            nodes[nodes[to, side] - 1, by + 2] = to + 1
+            nodes[nodes[to, side] - 1, by + _PARENT] = to + 1
 
 
 @njit_inner
@@ -139,10 +151,10 @@ def _slot_of(work, slots, secret, a, b):  # type: ignore[no-untyped-def]
     """The slot of an account that is there."""
     size = np.uint64(slots.size)
     tag = hash_words(a, b, secret) & TAG
-    slot = home(tag, size)
+    slot = first_slot(tag, size)
     while True:
         at = np.int64(slots[slot] & INDEX) - 1
-        if (slots[slot] & TAG) == tag and np.uint64(work[at, 0]) == a and np.uint64(work[at, 1]) == b:
+        if (slots[slot] & TAG) == tag and np.uint64(work[at, WORK_KEY_A]) == a and np.uint64(work[at, WORK_KEY_B]) == b:
             return np.int64(slot)
         slot = following(slot, size)
 
@@ -158,19 +170,19 @@ def count_open(counts, work, slots, secret, key_a, key_b, more):  # type: ignore
     if at < 0:
         free, at = at, counts[WORK_COUNT]
         point_to(slots, free, at, a, b, secret)
-        work[at, 0] = key_a
-        work[at, 1] = key_b
-        work[at, 2] = 0
+        work[at, WORK_KEY_A] = key_a
+        work[at, WORK_KEY_B] = key_b
+        work[at, WORK_LEGS] = 0
         counts[WORK_COUNT] = at + 1
-    work[at, 2] += more
-    if work[at, 2] == 0:
+    work[at, WORK_LEGS] += more
+    if work[at, WORK_LEGS] == 0:
         take_out(slots, _slot_of(work, slots, secret, a, b))
         last = counts[WORK_COUNT] - 1
         counts[WORK_COUNT] = last
         if at != last:
-            slot = _slot_of(work, slots, secret, np.uint64(work[last, 0]), np.uint64(work[last, 1]))
+            slot = _slot_of(work, slots, secret, np.uint64(work[last, WORK_KEY_A]), np.uint64(work[last, WORK_KEY_B]))
             slots[slot] = (slots[slot] & TAG) | np.uint64(at + 1)
-            for word in range(3):
+            for word in range(WORK_WIDTH):
                 work[at, word] = work[last, word]
 
 
@@ -187,7 +199,7 @@ def note_pending(table, row):  # type: ignore[no-untyped-def]
     """Bring the indexes to what a row, that is not over, is now. Its id, kind, beginning, deadline and legs never change."""
     rows, nodes, roots = table.rows, table.nodes, table.roots
     kind, state = rows[row, WHAT] & 255, rows[row, STATE]
-    member = nodes[row, _MEMBER]
+    member = nodes[row, MEMBER]
     is_due = rows[row, ENDS_BY_US] > 0 and (
         (kind == PendingKinds.HOLD and state == HoldStates.OPEN)
         or (kind == PendingKinds.PROCESS and state == Phases.TRYING)
@@ -216,21 +228,21 @@ def note_pending(table, row):  # type: ignore[no-untyped-def]
     elif member & _IS_COUNTED and not is_counted:
         _count_legs(table, row, np.int64(-1))
         member &= ~_IS_COUNTED
-    nodes[row, _MEMBER] = member
+    nodes[row, MEMBER] = member
 
 
 @njit_inner
 def forget_pending(table, row):  # type: ignore[no-untyped-def]
     """Take a row that is dropped out of the indexes."""
     rows, nodes, roots = table.rows, table.nodes, table.roots
-    member = nodes[row, _MEMBER]
+    member = nodes[row, MEMBER]
     if member & _IS_DUE:
         _remove(rows, nodes, roots, np.int64(BY_DEADLINE), row)
     if member & _IS_AGED:
         _remove(rows, nodes, roots, np.int64(BY_BEGINNING), row)
     if member & _IS_COUNTED:
         _count_legs(table, row, np.int64(-1))
-    nodes[row, _MEMBER] = 0
+    nodes[row, MEMBER] = 0
 
 
 @njit_inner
@@ -239,11 +251,11 @@ def renumber_pending(table, row, to):  # type: ignore[no-untyped-def]
     nodes, roots = table.nodes, table.roots
     for word in range(NODE_WIDTH):
         nodes[to, word] = nodes[row, word]
-    if nodes[to, _MEMBER] & _IS_DUE:
+    if nodes[to, MEMBER] & _IS_DUE:
         _rename(nodes, roots, np.int64(BY_DEADLINE), row, to)
-    if nodes[to, _MEMBER] & _IS_AGED:
+    if nodes[to, MEMBER] & _IS_AGED:
         _rename(nodes, roots, np.int64(BY_BEGINNING), row, to)
-    nodes[row, _MEMBER] = 0
+    nodes[row, MEMBER] = 0
 
 
 @njit_borrowing
@@ -251,7 +263,7 @@ def open_legs(table, key_a, key_b):  # type: ignore[no-untyped-def]
     """How many legs an account (its key, signed words) has in transfers under way and in steps that can still move money."""
     secret, work, work_slots = table.secret, table.work, table.work_slots
     at = find_row(work, work_slots, secret, np.uint64(key_a), np.uint64(key_b))
-    return np.int64(0) if at < 0 else work[at, 2]
+    return np.int64(0) if at < 0 else work[at, WORK_LEGS]
 
 
 @njit_borrowing
@@ -278,7 +290,7 @@ def processes(table, found):  # type: ignore[no-untyped-def]
         n = 1
     at = 0
     while at < n:
-        for side in (BY_BEGINNING, BY_BEGINNING + 1):
+        for side in (BY_BEGINNING, BY_BEGINNING + _RIGHT):
             if nodes[found[at], side] != 0:
                 found[n] = nodes[found[at], side] - 1
                 n += 1

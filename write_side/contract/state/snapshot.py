@@ -22,10 +22,11 @@ import pyarrow as pa
 from write_side.contract.block.block import HASH_BYTES
 from write_side.contract.block.chain import Skip
 from write_side.contract.log.block_offsets import BlockOffsets
-from write_side.contract.state.account_rows import ASSET_SHIFT, FLAGS_AND_ASSET
+from write_side.contract.state.account_rows import ASSET_SHIFT, FLAGS_AND_ASSET, KEY_A, ROW_KEY
 from write_side.contract.state.block_hashes import BlockHashes
 from write_side.contract.state.fold_run import Prints
 from write_side.contract.state.ids import WIDTH as ID_WIDTH
+from write_side.contract.state.ids import IdIndex
 from write_side.contract.state.pending_columns import FIRST_LEG, LEG_WIDTH
 from write_side.contract.state.pending_columns import WIDTH as PENDING_WIDTH
 from write_side.contract.state.pending_index import NODE_WIDTH, WORK_COUNT
@@ -236,8 +237,9 @@ def read_columns(reader: Reader) -> SnapshotRead:
     return SnapshotRead(head, state, columns)
 
 
-def fold_of(read: SnapshotRead, prints: Prints | None = None) -> Snapshot:
-    """The part of `read_snapshot` that makes a fold of what was read, once. Raises SnapshotRefused."""
+def fold_of(read: SnapshotRead, prints: Prints | None = None, index: IdIndex | None = None) -> Snapshot:
+    """The part of `read_snapshot` that makes a fold of what was read, once. index: of the ids of another fold of the same bytes,
+    which has been checked: it is not checked again that texts have their keys. Raises SnapshotRefused."""
     head, state, columns = read
     try:
         replay = Replay(state, prints)
@@ -245,7 +247,7 @@ def fold_of(read: SnapshotRead, prints: Prints | None = None) -> Snapshot:
         replay.last_offset, replay.passed = head.last_offset, head.passed
         replay.skipped = Counter({Skip(reason): count for reason, count in head.skipped.items()})
         hashes = BlockHashes.of(head.sequence + 1, columns["hashes"], bytes.fromhex(head.first_block_hash))
-        _refill(state, head, columns)
+        _refill(state, head, columns, index)
     except (ValueError, TypeError, LookupError, OverflowError) as error:
         raise _not_fitting(error) from error
     if state.digest_bytes().hex() != head.digest:
@@ -265,7 +267,7 @@ def _head(said: dict[str, Any]) -> SnapshotHead:
         raise SnapshotRefused(f"its head does not say {missing}") from None
 
 
-def _refill(state: State, head: SnapshotHead, columns: dict[str, Array]) -> None:
+def _refill(state: State, head: SnapshotHead, columns: dict[str, Array], index: IdIndex | None) -> None:
     """Raises ValueError and LookupError for what does not fit together."""
     rows, owner_of = columns["accounts"], columns["owner_of"]
     count = len(rows)
@@ -285,7 +287,8 @@ def _refill(state: State, head: SnapshotHead, columns: dict[str, Array]) -> None
         table[: len(assets)] = column
         hidden[column[column >= 0]] = True
     asset_of = rows[:, FLAGS_AND_ASSET] >> ASSET_SHIFT
-    _check_keys(state, rows, names, asset_of, [word_hash(owner) for owner in owners], owner_of)
+    if index is None:
+        _check_keys(state, rows, names, asset_of, [word_hash(owner) for owner in owners], owner_of)
     if np.any(asset_of >= len(assets)):
         raise ValueError("assets of accounts")
     state.names.put(Joined(columns["name_ends"], columns["name_bytes"]))
@@ -293,7 +296,7 @@ def _refill(state: State, head: SnapshotHead, columns: dict[str, Array]) -> None
     state.owners.put(owner_of)
     state.changed_at_us[:count] = columns["changed_at_us"]
     state.index_accounts(count, hidden)
-    state.ids.refill(len(columns["ids"]), columns["kept_from_us"], head.timeless_from_us, state.digest)
+    state.ids.refill(len(columns["ids"]), columns["kept_from_us"], head.timeless_from_us, state.digest, index)
     pending, legs, nodes, roots, work, lows = (
         columns[name] for name in ("pending", "legs", "nodes", "roots", "work", "lows")
     )
@@ -315,7 +318,7 @@ def _check_keys(
     row_keys = np.empty(len(rows), np.uint64)
     hashes = np.array(owner_hashes, np.uint64)[owner_of]
     identity_keys(keys[0], keys[1], state.asset_hashes[asset_of], hashes, row_keys)
-    if not np.array_equal(rows[:, :3].view(np.uint64), np.stack((*keys, row_keys), axis=1)):
+    if not np.array_equal(rows[:, KEY_A : ROW_KEY + 1].view(np.uint64), np.stack((*keys, row_keys), axis=1)):
         raise ValueError("the names of accounts and their keys")
 
 

@@ -18,11 +18,12 @@ import numpy as np
 import numpy.typing as npt
 from blake3 import blake3
 
+from write_side.contract.block.block import HASH_BYTES
+
 MAGIC: Final = b"fanfsnap"
 FORMAT: Final = 1
 """Raised with every change of what a column means. A snapshot is made again from the log, so older formats are not read."""
 HEAD_BYTES_MAX: Final = 1 << 20
-HASH_BYTES: Final = 32
 ALIGNED: Final = 64
 PIECE_BYTES: Final = 1 << 22
 """Read, hashed and handed over at once: it is hashed while it is in the cache, and whoever writes can stop between two pieces."""

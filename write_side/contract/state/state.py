@@ -41,10 +41,10 @@ from write_side.contract.state.hash_index import (
     Growing,
     find_beside,
     find_row,
+    first_slot,
     following,
     grown,
     hash_words,
-    home,
     index_rows,
     with_room,
 )
@@ -111,7 +111,7 @@ def put_asset(hashes, slots, secret, number):  # type: ignore[no-untyped-def]
     """Enter asset `number` into the index of assets by their hash, where no asset of that hash is."""
     size = np.uint64(slots.size)
     tag = hash_words(hashes[number], np.uint64(0), secret) & TAG
-    slot = home(tag, size)
+    slot = first_slot(tag, size)
     while slots[slot] != 0:
         slot = following(slot, size)
     slots[slot] = tag | np.uint64(number + 1)

@@ -18,7 +18,7 @@ _AT_HOME: Final = (*_COMMANDS, Kind.ANSWER, Kind.TIMEOUT)
 """What home decides of a transfer. A step of this id is another home's transfer."""
 
 
-def earlier_at_home(end: Outcome) -> list[int]:
+def home_blocks_before(end: Outcome) -> list[int]:
     """The sequences of the blocks before its own in which home began the transfer that an outcome ends, or moved its legs."""
     home = end.of.block.header
     process = end.process
@@ -33,7 +33,7 @@ def told_under_way(answer: Answer, begun: BlockAnswers, id16: bytes) -> Answer:
 
 
 def told_whole(answer: Answer, id16: bytes, blocks: Sequence[BlockAnswers]) -> Answer:
-    """The answer to a transfer that has ended. blocks: those of `earlier_at_home` and the one that ends it, in order."""
+    """The answer to a transfer that has ended. blocks: those of `home_blocks_before` and the one that ends it, in order."""
     command = beginning(blocks[0].outcomes, id16)
     document = answer.document | _subject(command)
     if answer.status < 400:

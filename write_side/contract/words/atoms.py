@@ -13,7 +13,7 @@ from blake3 import blake3
 from fanfold.api import grammar
 from fanfold.api.grammar import ASSET_EXPONENT_MAX
 from fanfold.api.malformed import Malformed
-from fanfold.api.words import ACCOUNT_SAYS, ASSET_SAYS, ID_SAYS
+from fanfold.api.words.names import ACCOUNT_SAYS, ASSET_SAYS, ID_SAYS
 
 LIMIT = grammar.UNITS_MAX
 """|amount|, |floor|, |posted| and |held| never pass this, so the sum of any two fits an int64 and nothing wraps."""

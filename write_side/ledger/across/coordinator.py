@@ -1,22 +1,18 @@
-"""The coordinator of a transfer across partitions, as tables: its home partition moves it from phase to phase.
+"""The coordinator of a transfer across partitions, as a table: what an answer means to its home partition in each phase.
 
-    saga  DEBITING -> CREDITING -> RELEASING -> DONE         one step after the other; on a refusal COMPENSATING, in reverse order
-    tcc   TRYING -> CAPTURING -> PAYING -> DONE              all steps of a phase at once; on a refusal CANCELLING
-
-The decision is written once, as the phase in the home's log, and never changes: every message that follows can be made again
-from the row of the process alone (`outstanding`), so a restart forgets nothing.
+Which phases there are, in which order, and what each asks: `contract/state/phase_plan.py`. The decision is written once, as the
+phase in the home's log, and never changes: every message that follows can be made again from the row of the process alone
+(`outstanding`), so a restart forgets nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from write_side.contract.compiled.compiled import njit_borrowing, njit_inlined
+from write_side.contract.compiled.compiled import njit_inlined
 from write_side.contract.state.pending_columns import (
     ASKS_BIT,
     CREDIT_BIT,
@@ -29,9 +25,9 @@ from write_side.contract.state.pending_columns import (
     STATE,
     STEPS,
     TCC_BIT,
-    Action,
     Phase,
     Phases,
+    StepState,
 )
 from write_side.contract.words.codes import numbers_of
 
@@ -63,65 +59,8 @@ EVENTS: Final[dict[Phase, tuple[Event, ...]]] = {
 """By the state in which the participant says its step is."""
 
 
-class Plan(NamedTuple):
-    """A phase: what is asked of its steps, whether one after the other, and which phase follows when all have done it,
-    and which when one refuses (itself where none can)."""
-
-    action: Action
-    in_order: bool
-    then: Phase
-    refused: Phase
-
-
-PLANS: Final[dict[Phase, Plan]] = {
-    Phase.TRYING: Plan(Action.TRY, False, Phase.CAPTURING, Phase.CANCELLING),
-    Phase.DEBITING: Plan(Action.TRY, True, Phase.CREDITING, Phase.COMPENSATING),
-    Phase.CREDITING: Plan(Action.TRY, True, Phase.RELEASING, Phase.COMPENSATING),
-    Phase.CAPTURING: Plan(Action.CONFIRM, False, Phase.PAYING, Phase.CAPTURING),
-    Phase.PAYING: Plan(Action.CONFIRM, False, Phase.DONE, Phase.PAYING),
-    Phase.RELEASING: Plan(Action.CONFIRM, False, Phase.DONE, Phase.RELEASING),
-    Phase.COMPENSATING: Plan(Action.CANCEL, True, Phase.REFUSED, Phase.COMPENSATING),
-    Phase.CANCELLING: Plan(Action.CANCEL, False, Phase.REFUSED, Phase.CANCELLING),
-    Phase.DONE: Plan(Action.CONFIRM, False, Phase.DONE, Phase.DONE),
-    Phase.REFUSED: Plan(Action.CANCEL, False, Phase.REFUSED, Phase.REFUSED),
-}
-
-
-def _by_phase(rows: Mapping[Phase, Iterable[int]]) -> npt.NDArray[np.int64]:
-    return np.array([[0] * len(tuple(rows[Phase.DONE])), *(list(rows[phase]) for phase in Phase)], np.int64)
-
-
-EVENT_TABLE: Final = _by_phase(EVENTS)
+EVENT_TABLE: Final = np.array([[0] * len(StepState), *(EVENTS[phase] for phase in Phase)], np.int64)
 """int64[phases, step states] of `Event`."""
-PLAN_TABLE: Final = _by_phase(PLANS)
-"""int64[phases, 4]: action, in order, then, refused."""
-ACTION: Final = 0
-IN_ORDER: Final = 1
-THEN: Final = 2
-ON_REFUSAL: Final = 3
-
-
-@njit_borrowing
-def steps_of_phase(rows, row):  # type: ignore[no-untyped-def]
-    """The steps [first, last) that the phase of a process asks, in rising order."""
-    phase, debits, steps = rows[row, STATE], rows[row, DEBITS], rows[row, STEPS]
-    if phase in (Phases.CAPTURING, Phases.DEBITING):
-        return np.int64(0), debits
-    if phase == Phases.PAYING:
-        return debits, steps
-    if phase == Phases.RELEASING:
-        return np.int64(0), steps - 1
-    return np.int64(0), steps
-
-
-@njit_borrowing
-def is_waited_for(rows, row, step):  # type: ignore[no-untyped-def]
-    """Whether the phase of a process still waits for this step (remote or at home)."""
-    phase = rows[row, STATE]
-    if PLAN_TABLE[phase, IN_ORDER]:
-        return step == rows[row, CURSOR]
-    first, last = steps_of_phase(rows, row)
-    return first <= step < last and (rows[row, MASK] >> step) & 1 == 0
 
 
 @njit_inlined

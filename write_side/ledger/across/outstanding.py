@@ -14,7 +14,6 @@ import numpy.typing as npt
 from write_side.contract.block.block import Block
 from write_side.contract.compiled.compiled import njit, njit_inner
 from write_side.contract.state.fold_pending import LOGGED_NAMES, pending_legs
-from write_side.contract.state.pending import partition_of_step
 from write_side.contract.state.pending_columns import (
     ASKS_BIT,
     AVAILABLE,
@@ -30,6 +29,7 @@ from write_side.contract.state.pending_columns import (
     LEG_IF_AVAILABLE,
     LEG_IF_VERSION,
     LEG_KEY_A,
+    LEG_KEY_B,
     LEG_STEP,
     LEG_WIDTH,
     LOGGED,
@@ -43,8 +43,10 @@ from write_side.contract.state.pending_columns import (
     PendingKinds,
     StepStates,
 )
+from write_side.contract.state.pending_rows import partition_of_step
+from write_side.contract.state.phase_plan import ACTION, PLAN_TABLE, is_waited_for
 from write_side.contract.words.codes import Kinds
-from write_side.ledger.across.coordinator import ACTION, PLAN_TABLE, is_waited_for, step_option
+from write_side.ledger.across.coordinator import step_option
 from write_side.ledger.commands.step_batch import NUMBERS, StepBatch
 
 Int64s = npt.NDArray[np.int64]
@@ -104,7 +106,7 @@ def _batch(made: Int64s, legs: Int64s) -> StepBatch:
         ids=np.ascontiguousarray(made[:, _ID_A : _ID_B + 1]).view(np.uint8).reshape(-1, 16),
         **dict(zip(NUMBERS, numbers, strict=True)),
         first_leg=np.concatenate(([0], ends)),
-        key=np.ascontiguousarray(sent[LEG_KEY_A : LEG_KEY_A + 2].T).view(np.uint8).reshape(-1, 16),
+        key=np.ascontiguousarray(sent[LEG_KEY_A : LEG_KEY_B + 1].T).view(np.uint8).reshape(-1, 16),
         asset=sent[LEG_ASSET],
         amount=sent[LEG_AMOUNT],
         if_version=sent[LEG_IF_VERSION],

@@ -7,7 +7,6 @@ from typing import Final
 import numpy as np
 
 from write_side.contract.compiled.compiled import njit_inner
-from write_side.contract.state.pending import add_leg, add_pending, add_records
 from write_side.contract.state.pending_columns import (
     ASKS_BIT,
     BEGUN,
@@ -30,6 +29,7 @@ from write_side.contract.state.pending_columns import (
     PendingKinds,
     Phases,
 )
+from write_side.contract.state.pending_rows import add_leg, add_pending, add_records
 from write_side.ledger.rules.legs import is_world
 
 TRY_LIMIT_US: Final = 10_000_000

@@ -9,7 +9,6 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from write_side.contract.compiled.compiled import njit_inlined, njit_inner
-from write_side.contract.state.pending import add_leg, add_pending, drop, find_pending, raise_low, step_what
 from write_side.contract.state.pending_columns import (
     AVAILABLE,
     BEGUN,
@@ -22,6 +21,7 @@ from write_side.contract.state.pending_columns import (
     Action,
     StepState,
 )
+from write_side.contract.state.pending_rows import add_leg, add_pending, drop, find_pending, raise_low, step_what
 from write_side.contract.words.codes import Codes
 from write_side.ledger.across.participant import MOVE_TABLE, Manner, Move, manner_of
 from write_side.ledger.rules.asked import ANY_STEP, legs_of

@@ -10,7 +10,7 @@ from uuid import UUID
 import numpy as np
 import numpy.typing as npt
 
-from write_side.contract.block.block import Block, decode_made, encode
+from write_side.contract.block.block import Block, decode_made
 from write_side.contract.block.columns import ENTRIES, OUTCOMES, SECTIONS
 from write_side.contract.block.grammar import grammar_fault
 from write_side.contract.state.fold import fold
@@ -25,8 +25,9 @@ from write_side.ledger.again.untold import CannotTell, Untold
 from write_side.ledger.commands.command_batch import CommandBatch
 from write_side.ledger.commands.fingerprint import FINGERPRINTS
 from write_side.ledger.commands.step_batch import StepBatch
-from write_side.ledger.deciding.decide import Decision, Told, decide_gathered
+from write_side.ledger.deciding.decide import Told, decide_gathered
 from write_side.ledger.deciding.gathered import Gathered, gather
+from write_side.ledger.deciding.next_block import block_bytes, nothing_decided
 from write_side.ledger.rules.ran_before import NOTHING_BEFORE, RanBefore
 
 _IDS_MAX: Final = 2**62
@@ -66,7 +67,7 @@ def decide_again(state: State, block: Block, data: bytes | memoryview, *, partit
         return _folded(state, block, Untold.ODD)
     with state.lock:
         if gathered is None:
-            decision = Decision({}, state.chained.refuse_ids_before_us, state.digest_bytes())
+            decision = nothing_decided(state)
         else:
             decision = decide_gathered(
                 state,
@@ -76,18 +77,13 @@ def decide_again(state: State, block: Block, data: bytes | memoryview, *, partit
                 ids_max=_IDS_MAX,
                 told=Told(bool(header.forgets), before),
             )
-        made = encode(
-            partitions=header.partitions,
-            partition=header.partition,
+        made = block_bytes(
+            state,
+            decision,
             epoch=header.epoch,
-            sequence=header.sequence,
-            previous_hash=header.previous_hash,
-            consumed_to=header.consumed_to,
+            partitions=header.partitions,
             created_at_us=header.created_at_us,
-            refuse_ids_before_us=decision.refuse_ids_before_us,
-            forgets=int(decision.forgets),
-            digest=decision.digest,
-            sections=decision.sections,
+            consumed_to=header.consumed_to,
         )
         # Older formats say the same in other bytes.
         differs = None if made == data else _difference(block, decode_made(made))

@@ -108,13 +108,14 @@ def fingerprints_of_block(state: State, block: Block, deltas: npt.NDArray[np.int
     refused = np.flatnonzero(transfer & ~np.isin(outcomes["code"], (Code.DONE, *NOT_REMEMBERED)))
     if refused.size:
         first = np.searchsorted(legs["outcome"], refused)
+        credit = first + 1
         keys = string_keys(legs["account"])
         hashes = {asset: word_hash(asset) for asset in set(legs["asset"])}
         prints[:, refused] = transfer_fingerprints(
             np.array([hashes[legs["asset"][i]] for i in first], np.uint64),
             keys[:, first],
-            keys[:, first + 1],
-            legs["amount"][first + 1],
+            keys[:, credit],
+            legs["amount"][credit],
         )
     return prints
 

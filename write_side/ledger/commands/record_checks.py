@@ -25,7 +25,7 @@ from write_side.ledger.commands.rich_columns import CLEAR_SHIFT, SET_SHIFT
 ACCOUNT_PATTERN: Final = whole(PARTY)
 ASSET_PATTERN: Final = whole(ASSET)
 OWNER_BYTES_MAX: Final = 255
-"""What the doors let through (`fanfold/api/words.py`): a record with a longer one would be passed over whole."""
+"""What the doors let through (`fanfold/api/words/`): a record with a longer one would be passed over whole."""
 _REFERENCE_PATTERN: Final = whole(f"(?:{REFERENCE})?")
 METADATA_BYTES_MAX: Final = 16 * 1024
 """As the whole body that it comes in (`batch_door.py`): written canonically it is never longer than in there."""

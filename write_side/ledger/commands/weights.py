@@ -29,7 +29,6 @@ from write_side.contract.block.limits import (
     STEP_ROW,
 )
 from write_side.contract.compiled.compiled import njit
-from write_side.contract.state.pending import find_pending, step_what
 from write_side.contract.state.pending_columns import (
     KIND_SHIFT,
     LEG_COUNT,
@@ -41,6 +40,7 @@ from write_side.contract.state.pending_columns import (
     PendingKinds,
     What,
 )
+from write_side.contract.state.pending_rows import find_pending, step_what
 from write_side.contract.words.codes import Kind, Kinds
 from write_side.ledger.commands.batch_columns import CommandColumns, StepColumns
 from write_side.ledger.commands.commands import LEGS_MAX, OpenAccount, Transfer
@@ -155,11 +155,11 @@ def _legs_of_holds(kind: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8], pe
 
 
 @njit(cache=True, nogil=True)
-def _count_legs(table, holds):  # type: ignore[no-untyped-def]
+def _count_legs(table, hold_ids):  # type: ignore[no-untyped-def]
     """int64[n]: legs of each of these holds."""
-    found = np.zeros(len(holds), np.int64)
-    for i in range(len(holds)):
-        row = find_pending(table, holds[i, 0], holds[i, 1], PendingKinds.HOLD)
+    found = np.zeros(len(hold_ids), np.int64)
+    for i in range(len(hold_ids)):
+        row = find_pending(table, hold_ids[i, 0], hold_ids[i, 1], PendingKinds.HOLD)
         if row >= 0:
             found[i] = table.rows[row, LEG_COUNT]
     return found

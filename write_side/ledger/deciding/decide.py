@@ -17,7 +17,7 @@ from write_side.contract.state.account_rows import Accounts, settle
 from write_side.contract.state.fold import row_keys_of
 from write_side.contract.state.fold_ids import forget_before
 from write_side.contract.state.ids import latest_cut_off_us, timeless_from
-from write_side.contract.state.pending import purge
+from write_side.contract.state.pending_rows import purge
 from write_side.contract.state.state import TRANSIT_KEY, WORLD_KEY, State
 from write_side.contract.words.codes import Kind
 from write_side.ledger.across.participant import EFFECTS
@@ -32,6 +32,7 @@ from write_side.ledger.rules import book as used
 from write_side.ledger.rules.chains import STATE_WIDTH
 from write_side.ledger.rules.idempotency import Ids
 from write_side.ledger.rules.ran_before import RanBefore
+from write_side.ledger.rules.tape_columns import TAPE_WIDTH
 
 BRIEF_COMMANDS: Final = 16
 BRIEF_LEGS: Final = 64
@@ -186,7 +187,7 @@ class _Deciding:
         buffers = state.buffers
         self.output = used.Output(
             buffers.rows("outcomes", n, used.OUTCOME_WIDTH), buffers.rows("entries", 2 * n + more, used.ENTRY_WIDTH),
-            np.empty(3 * gathered.openings, np.int64), buffers.rows("tape", 4 * n + more, used.TAPE_WIDTH),
+            np.empty(3 * gathered.openings, np.int64), buffers.rows("tape", 4 * n + more, TAPE_WIDTH),
         )  # fmt: skip
         self.output.outcomes[:, used.AVAILABLE] = NOT_TOLD
         self.touched = buffers.rows("touched", len(self.output.entries) + 3 * gathered.openings + 1, 1).reshape(-1)

@@ -18,6 +18,8 @@ from write_side.contract.state.fold import row_keys_of
 from write_side.contract.state.fold_ids import id_words
 from write_side.contract.state.hash_index import find_row
 from write_side.contract.state.pending_columns import (
+    ID_A,
+    ID_B,
     LEG_AMOUNT,
     LEG_ASSET,
     LEG_IF_AVAILABLE,
@@ -103,7 +105,7 @@ def gather(
         kind[at_due] = np.where(state.pending.rows[due, WHAT] == What.HOLD, Kind.EXPIRE, Kind.TIMEOUT)
         kind[at_client], kind[at_step] = commands.kind, steps.kind
         ids = np.empty((total, 16), np.uint8)
-        ids[at_due] = np.ascontiguousarray(state.pending.rows[due, :2]).view(np.uint8).reshape(-1, 16)
+        ids[at_due] = np.ascontiguousarray(state.pending.rows[due, ID_A : ID_B + 1]).view(np.uint8).reshape(-1, 16)
         ids[at_client], ids[at_step] = clients.ids, steps.ids
         spread = [_spread(column, at_client, total) for column in commands[2:_RICH]]
         rich_of = np.full(total, -1, np.int64)

@@ -1,6 +1,7 @@
 """The next block of a partition: records decided, encoded, checked as readers will check it, and the state moved on to it.
 
-The one way to a block: of the writer, the dry run, the demonstration, what is compiled ahead, and the tests.
+The one way to a block: of the writer, the dry run, the demonstration, what is compiled ahead, what is decided again, and the
+tests.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def next_block(
             ever=ever,
         )
     else:
-        decision = _nothing(state)
+        decision = nothing_decided(state)
     epoch = state.chained.epoch if epoch is None else epoch
     decided = _made(state, decision, epoch, partitions, created_at_us, consumed_to)
     if fault := grammar_fault(decided.block):
@@ -79,18 +80,20 @@ def next_block(
 def opening_block(state: State, *, partitions: int, created_at_us: int) -> Decided:
     """The first block of an owner's epoch: nothing is decided, and the state is where it was until the log has accepted it."""
     chained = state.chained
-    return _made(state, _nothing(state), chained.epoch + 1, partitions, created_at_us, chained.consumed_to)
+    return _made(state, nothing_decided(state), chained.epoch + 1, partitions, created_at_us, chained.consumed_to)
 
 
-def _nothing(state: State) -> Decision:
+def nothing_decided(state: State) -> Decision:
+    """Of a block that decides nothing, of which time ends nothing either."""
     return Decision({}, state.chained.refuse_ids_before_us, state.digest_bytes())
 
 
-def _made(
-    state: State, decision: Decision, epoch: int, partitions: int, created_at_us: int, consumed_to: int
-) -> Decided:
+def block_bytes(
+    state: State, decision: Decision, *, epoch: int, partitions: int, created_at_us: int, consumed_to: int
+) -> bytes:
+    """The block behind `state.chained` that says this, in the format of now: also of one that is decided again."""
     chained = state.chained
-    data = encode(
+    return encode(
         partitions=partitions,
         partition=state.partition,
         epoch=epoch,
@@ -102,5 +105,18 @@ def _made(
         forgets=int(decision.forgets),
         digest=decision.digest,
         sections=decision.sections,
+    )
+
+
+def _made(
+    state: State, decision: Decision, epoch: int, partitions: int, created_at_us: int, consumed_to: int
+) -> Decided:
+    data = block_bytes(
+        state,
+        decision,
+        epoch=epoch,
+        partitions=partitions,
+        created_at_us=created_at_us,
+        consumed_to=consumed_to,
     )
     return Decided(data, decode_made(data))

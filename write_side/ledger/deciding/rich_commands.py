@@ -21,7 +21,6 @@ from write_side.contract.state.ids import (
     end_id,
     find_id,
 )
-from write_side.contract.state.pending import add_pending, find_pending, take_in
 from write_side.contract.state.pending_columns import (
     FINAL_BIT,
     FROM_HOLD_BIT,
@@ -39,11 +38,12 @@ from write_side.contract.state.pending_columns import (
     PendingKinds,
 )
 from write_side.contract.state.pending_index import open_legs
+from write_side.contract.state.pending_rows import add_pending, find_pending, take_in
 from write_side.contract.words.codes import Codes, Flags, Kinds
-from write_side.ledger.across.across import Answer, begin, take_answer, time_out
+from write_side.ledger.across.run_process import Answer, begin, take_answer, time_out
 from write_side.ledger.across.steps import StepCommand, take_step
 from write_side.ledger.commands import rich_columns as rich
-from write_side.ledger.rules.book import ENTRIES, LINK, TAPE, change_flags, end_pending, keep_pending, note
+from write_side.ledger.rules.book import ENTRIES, TAPE, change_flags, end_pending, keep_pending, note
 from write_side.ledger.rules.holds import (
     any_elsewhere,
     capture,
@@ -56,6 +56,7 @@ from write_side.ledger.rules.holds import (
 )
 from write_side.ledger.rules.numbers import NOT_TOLD, ZERO
 from write_side.ledger.rules.ran_before import end_before
+from write_side.ledger.rules.tape_columns import LINK
 
 _LINK: Final = np.int64(LINK)
 _KIND_MASK: Final = 255

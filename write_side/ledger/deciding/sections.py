@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from write_side.contract.block.columns import FLAGS_MASK, NOT_TOLD, PENDING, empty_columns
 from write_side.contract.state.account_rows import FLAGS_AND_ASSET, FLOOR
+from write_side.contract.state.pending_columns import LEG_ASSET, LEG_KEY_A, LEG_KEY_B, LEG_NAMES
 from write_side.contract.state.state import State
 from write_side.contract.state.texts import Joined
 from write_side.contract.words.atoms import NO_FLOOR, TRANSIT, WORLD
@@ -20,6 +21,7 @@ from write_side.ledger.commands.commands import ANY_AVAILABLE, ANY_VERSION
 from write_side.ledger.commands.details import Details
 from write_side.ledger.deciding.gathered import Gathered
 from write_side.ledger.rules import book as used
+from write_side.ledger.rules import tape_columns as taped
 
 Int64s = npt.NDArray[np.int64]
 Sections = dict[str, dict[str, Any]]
@@ -68,24 +70,26 @@ def _asked(gathered: Gathered, askers: Askers) -> dict[str, Any]:
 
 def _taped(tape: Int64s) -> Sections:
     """The sections that only rich commands fill."""
-    sort = tape[:, 0]
-    held, flags = tape[sort == used.HELD_AFTER], tape[sort == used.FLAGS_AFTER]
-    steps, links = tape[sort == used.STEP_ROW], tape[sort == used.LINK]
-    pending, legs = tape[sort == used.PENDING_ROW], tape[sort == used.PENDING_LEG]
-    of_pending = np.repeat(np.arange(len(pending)), pending[:, -1])
+    sort = tape[:, taped.SORT]
+    held, flags = tape[sort == taped.HELD_AFTER], tape[sort == taped.FLAGS_AFTER]
+    steps, links = tape[sort == taped.STEP_ROW], tape[sort == taped.LINK]
+    pending, legs = tape[sort == taped.PENDING_ROW], tape[sort == taped.PENDING_LEG][:, taped.LEG_WORDS :]
+    of_pending = np.repeat(np.arange(len(pending)), pending[:, taped.PENDING_LEGS])
+    pending_ids = _ids(pending[:, taped.PENDING_ID_A : taped.PENDING_ID_B + 1])
+    leg_keys = _ids(legs[:, LEG_KEY_A : LEG_KEY_B + 1])
     return {
-        "held": _named(held[:, 1:], ("entry", "held")),
-        "flags": _named(flags[:, 1:], ("entry", "flags")),
-        "pending": {"outcome": pending[:, 1], "id": _ids(pending[:, 2:4])} | _named(pending[:, 4:], _PENDING_NAMES[2:]),
-        "pending_legs": {"pending": of_pending, "key": _ids(legs[:, 1:3])} | _named(legs[:, 3:], _LEG_NAMES),
-        "steps": _named(steps[:, 1:], _STEP_NAMES),
-        "links": {"outcome": links[:, 1], "id": _ids(links[:, 2:4])},
+        "held": _named(held[:, taped.OF :], ("entry", "held")),
+        "flags": _named(flags[:, taped.OF :], ("entry", "flags")),
+        "pending": {"outcome": pending[:, taped.OF], "id": pending_ids}
+        | _named(pending[:, taped.PENDING_WHAT :], _PENDING_NAMES[_PENDING_NAMES.index("what") :]),
+        "pending_legs": {"pending": of_pending, "key": leg_keys} | _named(legs[:, LEG_ASSET:], LEG_NAMES),
+        "steps": _named(steps[:, taped.OF :], _STEP_NAMES),
+        "links": {"outcome": links[:, taped.OF], "id": _ids(links[:, taped.VALUE : taped.SECOND_VALUE + 1])},
     }
 
 
 _STEP_NAMES: Final = ("outcome", "step", "partition", "action", "code", "sequence", "at_us")
 _PENDING_NAMES: Final = tuple(column.name for column in PENDING.columns)
-_LEG_NAMES: Final = ("asset", "amount", "step", "partition", "if_version", "if_available")
 
 
 def _named(rows: Int64s, names: tuple[str, ...]) -> dict[str, Any]:

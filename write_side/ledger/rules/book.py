@@ -1,7 +1,6 @@
 """The book: everything one partition's decision reads and writes, as named tuples of arrays that the compiled rules pass on.
 
-The tape, int64[t, TAPE_WIDTH], has what only rich commands say, a row each: what sort of row it is, and its values, as
-`columns.py` has them. Few arrays, because every function takes the book, and what compiling takes grows with what they take.
+Few arrays, because every function takes the book, and what compiling takes grows with what they take.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ import numpy.typing as npt
 from write_side.contract.block.columns import FLAGS_MASK
 from write_side.contract.compiled.compiled import njit_inlined, njit_inner
 from write_side.contract.state.account_rows import FLAGS_AND_ASSET, HELD, POSTED, VERSION, Accounts, touch
-from write_side.contract.state.pending import PendingArrays, drop, take_in
 from write_side.contract.state.pending_columns import (
     BEGUN,
     CHANGED_US,
@@ -28,6 +26,23 @@ from write_side.contract.state.pending_columns import (
     WHAT,
 )
 from write_side.contract.state.pending_index import note_pending
+from write_side.contract.state.pending_rows import PendingArrays, drop, take_in
+from write_side.ledger.rules.tape_columns import (
+    FLAGS_AFTER,
+    HELD_AFTER,
+    LEG_WORDS,
+    OF,
+    PENDING_ID_A,
+    PENDING_ID_B,
+    PENDING_LEG,
+    PENDING_LEGS,
+    PENDING_LOGGED,
+    PENDING_ROW,
+    PENDING_WHAT,
+    SECOND_VALUE,
+    SORT,
+    VALUE,
+)
 
 Int64s = npt.NDArray[np.int64]
 Uint64s = npt.NDArray[np.uint64]
@@ -62,8 +77,8 @@ class Times(NamedTuple):
 
 
 class Output(NamedTuple):
-    """What is decided. outcomes int64[n, 4] (code, available, repeat sequence, repeat row), entries int64[e, 4] (outcome,
-    account, posted, version), opened int64[...] (outcome, or a negative for a system account), tape int64[t, TAPE_WIDTH]."""
+    """What is decided. outcomes int64[n, OUTCOME_WIDTH] and entries int64[e, ENTRY_WIDTH], columns by the names below; opened
+    int64[...] (outcome, or a negative for a system account); tape int64[t, TAPE_WIDTH] (`tape_columns.py`)."""
 
     outcomes: Int64s
     entries: Int64s
@@ -100,26 +115,20 @@ AVAILABLE: Final = 1
 REPEAT_SEQUENCE: Final = 2
 REPEAT_ROW: Final = 3
 OUTCOME_WIDTH: Final = 4
-ENTRY_WIDTH: Final = 4
 
-HELD_AFTER: Final = 1
-FLAGS_AFTER: Final = 2
-PENDING_ROW: Final = 3
-PENDING_LEG: Final = 4
-STEP_ROW: Final = 5
-LINK: Final = 6
-BEFORE: Final = 7
-"""Sorts of tape rows. BEFORE is for nobody but an atomic chain that is taken back (`chains.py`)."""
-TAPE_WIDTH: Final = 7 + len(LOGGED)
-"""A pending row is the widest: its sort, outcome, id (two words), what, the logged columns with `low` behind `begun`, legs."""
+ENTRY_OUTCOME: Final = 0
+ENTRY_ACCOUNT: Final = 1
+ENTRY_POSTED: Final = 2
+ENTRY_VERSION: Final = 3
+ENTRY_WIDTH: Final = 4
 
 
 @njit_inlined
 def _note_held(tape, counts, entry, held):  # type: ignore[no-untyped-def]
     at = counts[TAPE]
-    tape[at, 0] = HELD_AFTER
-    tape[at, 1] = entry
-    tape[at, 2] = held
+    tape[at, SORT] = HELD_AFTER
+    tape[at, OF] = entry
+    tape[at, VALUE] = held
     counts[TAPE] = at + 1
 
 
@@ -130,22 +139,22 @@ def note_entry(rows, output, counts, outcome, number):  # type: ignore[no-untype
     if rows[number, HELD] != 0:
         _note_held(output.tape, counts, entry, rows[number, HELD])
     entries = output.entries
-    entries[entry, 0] = outcome
-    entries[entry, 1] = number
-    entries[entry, 2] = rows[number, POSTED]
-    entries[entry, 3] = rows[number, VERSION]
+    entries[entry, ENTRY_OUTCOME] = outcome
+    entries[entry, ENTRY_ACCOUNT] = number
+    entries[entry, ENTRY_POSTED] = rows[number, POSTED]
+    entries[entry, ENTRY_VERSION] = rows[number, VERSION]
     counts[ENTRIES] = entry + 1
 
 
 @njit_inner
-def note(book, sort, row, a, b):  # type: ignore[no-untyped-def]
+def note(book, sort, of, value, second_value):  # type: ignore[no-untyped-def]
     """A row of the tape with two values at most."""
     tape, counts = book.output.tape, book.counts
     at = counts[TAPE]
-    tape[at, 0] = sort
-    tape[at, 1] = row
-    tape[at, 2] = a
-    tape[at, 3] = b
+    tape[at, SORT] = sort
+    tape[at, OF] = of
+    tape[at, VALUE] = value
+    tape[at, SECOND_VALUE] = second_value
     counts[TAPE] = at + 1
 
 
@@ -184,12 +193,12 @@ def keep_pending(book, outcome, row, low, with_legs):  # type: ignore[no-untyped
         take_in(table, digest, row)
         note_pending(table, row)
     at = counts[TAPE]
-    tape[at, 0] = PENDING_ROW
-    tape[at, 1] = outcome
-    tape[at, 2] = rows[row, ID_A]
-    tape[at, 3] = rows[row, ID_B]
-    tape[at, 4] = rows[row, WHAT]
-    column = 5
+    tape[at, SORT] = PENDING_ROW
+    tape[at, OF] = outcome
+    tape[at, PENDING_ID_A] = rows[row, ID_A]
+    tape[at, PENDING_ID_B] = rows[row, ID_B]
+    tape[at, PENDING_WHAT] = rows[row, WHAT]
+    column = PENDING_LOGGED
     for logged in LOGGED:
         tape[at, column] = rows[row, logged]
         column += 1
@@ -197,11 +206,11 @@ def keep_pending(book, outcome, row, low, with_legs):  # type: ignore[no-untyped
             tape[at, column] = low
             column += 1
     legs = rows[row, LEG_COUNT] if with_legs else 0
-    tape[at, column] = legs
-    for i in range(legs):
-        tape[at + 1 + i, 0] = PENDING_LEG
+    tape[at, PENDING_LEGS] = legs
+    for leg in range(legs):
+        tape[at + 1 + leg, SORT] = PENDING_LEG
         for word in range(LEG_WIDTH):
-            tape[at + 1 + i, 1 + word] = pool[rows[row, FIRST_LEG] + i, word]
+            tape[at + 1 + leg, LEG_WORDS + word] = pool[rows[row, FIRST_LEG] + leg, word]
     counts[TAPE] = at + 1 + legs
 
 

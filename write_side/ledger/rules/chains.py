@@ -14,10 +14,11 @@ from write_side.contract.state.ids import AMOUNT, PARTIES, REFUSED, find_id
 from write_side.contract.state.pending_columns import LEG_AMOUNT
 from write_side.contract.words.codes import Codes
 from write_side.ledger.rules.asked import asked_legs
-from write_side.ledger.rules.book import AVAILABLE, BEFORE, CODE, ENTRIES, TAPE, note
+from write_side.ledger.rules.book import AVAILABLE, CODE, ENTRIES, TAPE, note
 from write_side.ledger.rules.legs import number_of_leg
 from write_side.ledger.rules.numbers import NOT_TOLD, ZERO
 from write_side.ledger.rules.plain_transfers import number_of
+from write_side.ledger.rules.tape_columns import BEFORE, OF, SORT, VALUE
 
 CHAIN: Final = 0
 BEGAN: Final = 1
@@ -93,8 +94,8 @@ def _take_back(book, ids, commands, chain_state, end):  # type: ignore[no-untype
             ids.table.rows[id_row, PARTIES] = np.uint64(0)
     tape = output.tape
     for at in range(chain_state[FIRST_TAPED], counts[TAPE]):
-        if tape[at, 0] == _BEFORE:
-            untouch(accounts.rows, accounts.changed_at_us, accounts.touched, book.digest, tape[at, 1], tape[at, 2])
+        if tape[at, SORT] == _BEFORE:
+            untouch(accounts.rows, accounts.changed_at_us, accounts.touched, book.digest, tape[at, OF], tape[at, VALUE])
     counts[ENTRIES] = chain_state[FIRST_ENTRY]
     counts[TAPE] = chain_state[FIRST_TAPED]
 

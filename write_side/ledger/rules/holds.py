@@ -7,7 +7,6 @@ from typing import Final
 import numpy as np
 
 from write_side.contract.compiled.compiled import njit_inlined, njit_inner
-from write_side.contract.state.pending import add_leg, add_pending, find_pending
 from write_side.contract.state.pending_columns import (
     FINAL_BIT,
     HOLD_DEADLINE_US,
@@ -28,6 +27,7 @@ from write_side.contract.state.pending_columns import (
     PendingKinds,
 )
 from write_side.contract.state.pending_index import LEGS_END
+from write_side.contract.state.pending_rows import add_leg, add_pending, find_pending
 from write_side.contract.words.codes import Codes
 from write_side.ledger.commands.rich_columns import DEADLINE_US, OTHER_A, OTHER_B
 from write_side.ledger.rules.asked import ANY_STEP, Legs, legs_of

@@ -21,9 +21,9 @@ from write_side.contract.state.ids import (
     find_id,
     put_id,
 )
-from write_side.contract.state.pending import find_pending
 from write_side.contract.state.pending_columns import PendingKinds
 from write_side.contract.state.pending_index import ROW_COUNT
+from write_side.contract.state.pending_rows import find_pending
 from write_side.contract.words.codes import Codes
 from write_side.ledger.rules.book import CODE, ID_ROWS, IDS, REPEAT_ROW, REPEAT_SEQUENCE, TIMELESS
 from write_side.ledger.rules.ran_before import PRINT_A, PRINT_B, RanBefore, first_outcome

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from write_side.contract.compiled.compiled import njit_inlined, njit_inner
 from write_side.contract.state.account_rows import FLAGS_AND_ASSET, FLOOR, HELD, POSTED, VERSION, asset_of
-from write_side.contract.state.hash_index import INDEX, TAG, find_row, following, hash_words, home
+from write_side.contract.state.hash_index import INDEX, TAG, find_row, first_slot, following, hash_words
 from write_side.contract.state.pending_columns import (
     LEG_AMOUNT,
     LEG_ASSET,
@@ -53,7 +53,7 @@ def world_of(systems, secret, asset_hash):  # type: ignore[no-untyped-def]
     """The number of the asset's `@world`, or -1: however many assets there are, some words are looked at."""
     world, _, hashes, slots = systems
     size = np.uint64(slots.size)
-    slot = home(hash_words(np.uint64(asset_hash), np.uint64(0), secret) & TAG, size)
+    slot = first_slot(hash_words(np.uint64(asset_hash), np.uint64(0), secret) & TAG, size)
     while slots[slot] != 0:
         asset = np.int64(slots[slot] & INDEX) - 1
         if hashes[asset] == asset_hash:

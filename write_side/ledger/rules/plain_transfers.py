@@ -20,7 +20,7 @@ from write_side.contract.state.account_rows import (
     prefetch_account,
     touch,
 )
-from write_side.contract.state.hash_index import find_row, prefetch_home
+from write_side.contract.state.hash_index import find_row, prefetch_first_slot
 from write_side.contract.state.ids import AMOUNT, PARTIES
 from write_side.contract.state.state import WORLD_KEY
 from write_side.contract.words.codes import Codes, Flags
@@ -105,9 +105,9 @@ def prefetch_ahead(book, ids, commands, i):  # type: ignore[no-untyped-def]
     rows, slots, secret, table = book.accounts.rows, book.lookup.slots, book.lookup.secret, ids.table
     near, far = i + AHEAD, i + 2 * AHEAD
     if far < len(commands.ids):
-        prefetch_home(table.slots, commands.ids[far, 0], commands.ids[far, 1], table.secret)
-        prefetch_home(slots, commands.debit_a[far], commands.debit_b[far], secret)
-        prefetch_home(slots, commands.credit_a[far], commands.credit_b[far], secret)
+        prefetch_first_slot(table.slots, commands.ids[far, 0], commands.ids[far, 1], table.secret)
+        prefetch_first_slot(slots, commands.debit_a[far], commands.debit_b[far], secret)
+        prefetch_first_slot(slots, commands.credit_a[far], commands.credit_b[far], secret)
         prefetch_account(rows, slots, secret, commands.debit_a[near], commands.debit_b[near])
         prefetch_account(rows, slots, secret, commands.credit_a[near], commands.credit_b[near])
 

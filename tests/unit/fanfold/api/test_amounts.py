@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from fanfold.api.grammar import UNITS_MAX, units_of
 from fanfold.api.values import read
-from fanfold.api.words import Amount, Floor, SignedAmount
+from fanfold.api.words.amounts import Amount, Floor, SignedAmount
 
 NO_TEXT: list[object] = [None, True, False, 0, 1, 1.0, float("nan"), [], {}, ("a",), b"a"]
 BAD_DIGITS: list[object] = [

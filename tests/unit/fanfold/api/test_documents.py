@@ -10,19 +10,21 @@ from jsonschema_rs import Draft202012Validator, meta
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from pydantic import TypeAdapter
 
-from fanfold.api import answers, body_checks
+from fanfold.api import body_checks
+from fanfold.api.answers import members
 from fanfold.api.asyncapi import stream_document
 from fanfold.api.close_codes import MEANINGS, CloseCode
-from fanfold.api.frames import CLIENT_FRAMES, GATEWAY_FRAMES, Submit
+from fanfold.api.frames.asked import Submit
+from fanfold.api.frames.kinds import CLIENT_FRAMES, GATEWAY_FRAMES
 from fanfold.api.openapi import public_document, side_document
 from fanfold.api.problems import PROBLEMS
 from fanfold.api.routes import ROUTES
 from gateway.protocol import lifetime, messages
 from gateway.protocol.submits import Commands, answers_frame
 from gateway.proxy.reverse_proxy import Refused, route
-from read_side.contract.topics import TopicAnswer
-from read_side.fold.phase_table import OPEN_PHASES
+from read_side.contract.topics import TopicAnswer, no_such_topic
 from write_side.contract.state.pending_columns import Action, Phase
+from write_side.contract.state.phase_plan import OPEN_PHASES
 from write_side.contract.words.codes import flag_words
 
 PUBLIC = public_document()
@@ -51,10 +53,10 @@ def test_every_public_route_is_described_and_leads_to_its_side() -> None:
 @pytest.mark.parametrize(
     ("documented", "known"),
     [
-        (answers.Phase, [phase.name.lower() for phase in Phase]),
-        (answers.OpenPhase, [phase.name.lower() for phase in OPEN_PHASES]),
-        (answers.Flag, flag_words(~0)),
-        (answers.Action, [action.name.lower() for action in Action]),
+        (members.Phase, [phase.name.lower() for phase in Phase]),
+        (members.OpenPhase, [phase.name.lower() for phase in OPEN_PHASES]),
+        (members.Flag, flag_words(~0)),
+        (members.Action, [action.name.lower() for action in Action]),
     ],
     ids=["phase", "open_phase", "flag", "action"],
 )
@@ -145,12 +147,13 @@ ITEM = messages.item(4, "USD/2", "900", "0", "900", "2026-01-01T00:00:00.000000Z
         ("Heartbeat", lifetime.heartbeat_frame(TIME, {})),
         ("Bye", lifetime.bye_frame(CloseCode.RESTARTING, 3_120)),
         ("Ack", messages.ack_frame(1)),
-        ("Ack", messages.ack_frame(1, [messages.Acknowledged("alice", 1, 4), messages.Acknowledged("bob", 2, None)])),
+        ("Ack", messages.ack_frame(1, [messages.acked("alice", 1, 4), messages.acked("bob", 2, None)])),
         ("BalancesFrame", messages.balances_frame([b'{"sub":1,"snapshot":true,"asset":"USD/2",' + ITEM.tail])),
-        ("Ack", messages.topic_ack_frame(1, [messages.AcknowledgedTopic("leaders", 4, None, "4f0c9d1e2b3a5867")])),
-        ("Ack", messages.topic_ack_frame(1, [messages.AcknowledgedTopic("nothing", None, "topic_not_found")])),
+        ("Ack", messages.topic_ack_frame(1, [messages.acked_topic("leaders", 4, None, "4f0c9d1e2b3a5867")])),
+        ("Ack", messages.topic_ack_frame(1, [messages.acked_topic("nothing", None, "topic_not_found")])),
         ("TopicFrame", messages.topic_frame(TopicAnswer("leaders", "4f0c9d1e2b3a5867", 4, "0:7,1:2", ROWS))),
         ("TopicFrame", messages.topic_frame(TopicAnswer("leaders", "h", 5, "", None, "topic_too_large"))),
+        ("TopicFrame", messages.topic_frame(no_such_topic("leaders"))),
         ("TransferFrame", messages.transfer_frame(1, bytes(range(16)), "crediting")),
         ("AnswersFrame", answers_frame(1, [b'{"status":201,"id":"%b"}' % ID.encode(), b'{"status":400}'])),
         ("ErrorFrame", messages.error_frame(messages.StreamError(1, "outcome_unknown", "It may be done.", [ID]))),

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 import pytest
 from typing_extensions import TypeAliasType
 
-from fanfold.api.answers import Done, Outcome
+from fanfold.api.answers.commands import Done
+from fanfold.api.answers.outcomes import Outcome
 from fanfold.api.problems import PROBLEMS
 from gateway.identity.commands_allowed import Party
 from gateway.identity.grants import Principal, grant_of_text

@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import pytest
 
-from gateway.identity.key_set import ALGORITHMS, BadKeys, KeySet, key_set_of
+from gateway.identity.algorithms import ALGORITHMS
+from gateway.identity.key_set import BadKeys, KeySet, key_set_of
 from gateway.identity.tokens import TokenRefused, TokenTerms, signed_payload, verify
 from tests.tokens import AUDIENCE, ISSUER, NOW_S
 

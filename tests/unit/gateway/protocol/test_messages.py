@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanfold.api.frames import ACCOUNTS_PER_MESSAGE_MAX, Ping, Subscribe, Unsubscribe, Wanted, WantedTopic
+from fanfold.api.frames.asked import ACCOUNTS_PER_MESSAGE_MAX, Ping, Subscribe, Unsubscribe, Wanted, WantedTopic
 from gateway.protocol import messages
 from gateway.protocol.messages import NotUnicode, StreamError, decode
 
@@ -120,7 +120,7 @@ def test_the_input_is_never_echoed(secret: str) -> None:
 
 
 def test_an_account_that_does_not_exist_yet_is_acknowledged_with_its_code() -> None:
-    frame = json.loads(messages.ack_frame(4, [messages.Acknowledged("bob", 2, None)]))
+    frame = json.loads(messages.ack_frame(4, [messages.acked("bob", 2, None)]))
     assert frame == {
         "op": "ack",
         "id": 4,

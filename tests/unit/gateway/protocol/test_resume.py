@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fanfold.api.frames import NUMBER_MAX, Subscribe, Wanted, WantedTopic
+from fanfold.api.frames.asked import Subscribe, Wanted, WantedTopic
+from fanfold.api.frames.members import NUMBER_MAX
 from gateway.protocol.messages import item
 from gateway.protocol.resume import Question
 from gateway.protocol.session import Session

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gateway.protocol.session import Session
 from gateway.protocol.topics import TopicBoard
 from gateway.protocol.wishes import Close, Watch
-from read_side.contract.topics import TopicAnswer, without_answer
+from read_side.contract.topics import TopicAnswer, no_such_topic, without_answer
 
 
 def answer(number: int, history: str = "h1", topic: str = "leaders") -> TopicAnswer:
@@ -65,6 +65,21 @@ def test_nothing_is_sent_while_nothing_changes_and_one_frame_for_all_that_change
         client.board.take(answer(number))
     assert [frame["number"] for frame in client.sent()] == [49]
     assert client.session in client.touched
+
+
+def test_a_topic_that_is_none_any_more_is_told_once_and_is_found_by_nobody_until_it_comes_back() -> None:
+    client = Client(answer(5))
+    client.subscribe("leaders")
+    [gone] = client.told(no_such_topic("leaders"))
+    assert (gone["rows"], gone["code"]) == (None, "topic_not_found")
+    assert client.told(no_such_topic("leaders")) == []
+    other = Client(answer(5), no_such_topic("leaders"))
+    assert [row["code"] for row in other.subscribe("leaders")[0]["topics"]] == ["topic_not_found"]
+    assert client.told(without_answer("leaders")) == []
+    assert [frame["number"] for frame in client.told(answer(5))] == [5], "what it showed is gone"
+    client.told(no_such_topic("leaders"))
+    client.say(op="unsubscribe", id=2, topics=["leaders"])
+    assert client.board._newest == {}
 
 
 def test_what_is_not_newer_within_a_history_is_passed_over() -> None:

@@ -385,6 +385,18 @@ async def test_a_token_of_as_many_partitions_as_a_log_may_have_is_taken_everywhe
     assert (await ask(side.app(), "POST", "/internal/balances", body)).code == "partition_elsewhere"
 
 
+async def test_whom_many_commands_are_about_is_told_in_one_answer(side: Side) -> None:
+    ids = [str(DEPOSIT), str(uuid.uuid4())]
+    for at_once in ("true", "false"):
+        body = f'{{"ids": ["{ids[0]}", "{ids[1]}"], "at_once": {at_once}}}'.encode()
+        document = (await ask(side.app(), "POST", "/internal/parties", body)).document
+        alone = (await get(side, f"/internal/transfers/{DEPOSIT}")).document
+        assert document == {"parties": [alone["parties"], None]}
+    many = b'{"ids": [' + b",".join([b'"%s"' % ids[0].encode()] * 513) + b"]}"
+    assert (await ask(side.app(), "POST", "/internal/parties", many)).status == 413
+    assert (await ask(side.app(), "POST", "/internal/parties", b'{"ids": ["x"]}')).status == 400
+
+
 async def test_a_body_that_is_too_large_is_413(side: Side) -> None:
     assert (await ask(side.app(), "POST", "/internal/balances", b" " * (1024 * 1024 + 1))).status == 413
     many = b'{"accounts": [' + b",".join([b'"a"'] * 10_001) + b"]}"

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from read_side.fold.phase_table import OPEN_PHASES, waited_steps, waiting_for
+from read_side.fold.phase_table import waiting_for
 from write_side.contract.state.pending_columns import CURSOR, DEBITS, MASK, STATE, STEPS, WIDTH, Phase
-from write_side.ledger.across.coordinator import PLANS, is_waited_for, steps_of_phase
+from write_side.contract.state.phase_plan import OPEN_PHASES, PLANS, is_waited_for, steps_of_phase, waited_steps
 
 
 @pytest.mark.parametrize("phase", OPEN_PHASES)

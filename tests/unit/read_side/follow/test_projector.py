@@ -194,7 +194,7 @@ async def test_the_checkpoint_moves_past_records_that_do_not_count(stage: Stage)
         assert checkpoint is not None
         assert (checkpoint.sequence, checkpoint.log_offset) == (2, offset)
         at = Place(2, offset)
-        assert projector.how_far == HowFar(folded=at, written=at, shown=at, published=2, accepted=at, pushed=2)
+        assert projector.how_far == HowFar(folded=at, stored=at, shown=at, published=2, accepted=at, pushed=2)
 
 
 async def test_an_emptied_view_is_brought_right_without_traffic(stage: Stage) -> None:

@@ -71,5 +71,5 @@ def test_who_catches_up_and_may_not_push_before_is_well_while_it_moves() -> None
 
 def test_a_view_that_a_rebuild_has_brought_further_waits_for_nothing() -> None:
     standstill = Standstill()
-    standstill.note(0, WELL._replace(written=Place(70, 70)), 0, False)
+    standstill.note(0, WELL._replace(stored=Place(70, 70)), 0, False)
     assert standstill.reason(_us(WEEK_S)) is None

@@ -395,6 +395,31 @@ async def test_a_disk_that_hangs_under_the_file_holds_no_stop(
         let_go.set()
 
 
+@pytest.mark.parametrize("hangs", ["changes", "store", "opened"])
+async def test_a_disk_that_hangs_under_the_file_is_told_until_it_answers(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, hangs: str
+) -> None:
+    entered, let_go = asyncio.Event(), threading.Event()
+    loop, answer = asyncio.get_running_loop(), getattr(KeptHooks, hangs)
+
+    def hanging(*given: Any) -> Any:
+        loop.call_soon_threadsafe(entered.set)
+        let_go.wait(LIMIT_S)
+        return answer(*given)
+
+    stage.keep(hook())
+    monkeypatch.setattr(KeptHooks, hangs, hanging)
+    async with stage.delivering() as deliverer:
+        try:
+            await entered.wait()
+            stage.now_us += int(file_calls.SILENT_S * 1e6) + 1
+            [reason] = deliverer.degraded()
+            assert reason.startswith("webhooks: the disk under")
+        finally:
+            let_go.set()
+        await stage.until(lambda: deliverer.degraded() == [])
+
+
 @pytest.mark.parametrize(("cancelled", "last_call_s"), [(1, 0.05), (2, LIMIT_S)])
 async def test_a_file_that_is_left_to_a_call_is_used_by_no_other_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cancelled: int, last_call_s: float
@@ -402,7 +427,7 @@ async def test_a_file_that_is_left_to_a_call_is_used_by_no_other_one(
     monkeypatch.setattr(file_calls, "LAST_CALL_S", last_call_s)
     entered, let_go = asyncio.Event(), threading.Event()
     loop = asyncio.get_running_loop()
-    file = FileCalls(tmp_path / "webhooks.db", asyncio.sleep, lambda _: None)
+    file = FileCalls(tmp_path / "webhooks.db", asyncio.sleep, lambda _: None, lambda: 0)
 
     def hanging(kept: KeptHooks) -> None:
         loop.call_soon_threadsafe(entered.set)

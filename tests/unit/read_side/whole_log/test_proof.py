@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from fanfold.api.answers import AccountState
+from fanfold.api.answers.accounts import AccountState
 from fanfold.api.values import read
 from read_side.whole_log.proof import check_proof
 from tests.unit.read_side.archive import Archive

@@ -65,7 +65,7 @@ class Stage:
         """Write wrong rows under the projector's own checkpoint, as a bug or a hand in the store would."""
         owner = self.projectors[0].owner
         assert owner._owner is not None
-        await self.view.apply(owner._owner, owner.written, AccountRows.of(list(rows)), owner.written or NOWHERE)
+        await self.view.apply(owner._owner, owner.stored, AccountRows.of(list(rows)), owner.stored or NOWHERE)
 
     async def expect_right(self, generation: int, partition: int = 0) -> None:
         state = self.writers[partition].state

@@ -9,7 +9,8 @@ from typing import Any, get_args
 import pytest
 
 from fanfold.api import requests
-from fanfold.api.requests import CapturedLeg, Leg, between
+from fanfold.api.request_parts import CapturedLeg, Leg
+from fanfold.api.requests import between
 from write_side.doors.asked_commands import command_of
 
 _IDS = ("01970f3e-7b1a-7c3e-8a2b-1234567890ab", "01970f3e-7b1a-7c3e-8a2b-1234567890ac")

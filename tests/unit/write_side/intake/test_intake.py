@@ -18,8 +18,9 @@ from write_side.contract.log.log_memory import MemoryRecords
 from write_side.contract.state.state import Place
 from write_side.contract.words.atoms import NO_FLOOR, partition_of
 from write_side.contract.words.codes import Flag
+from write_side.intake.dry_runs import DRY_RUNS_MAX
 from write_side.intake.home import Routed, home_partition
-from write_side.intake.intake import DRY_RUNS_MAX, GATHERED_MAX, Overloaded, Stopping
+from write_side.intake.intake import GATHERED_MAX, Overloaded, Stopping
 from write_side.intake.refused_ahead import RefusedAhead
 from write_side.intake.subjects import Subjects
 from write_side.ledger.commands.command_batch import CommandBatch

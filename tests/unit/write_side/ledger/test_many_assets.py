@@ -8,7 +8,7 @@ import numpy as np
 
 from tests.unit.write_side.deciding import NOON_US, DecidingPartition, assert_same_state, id_at
 from write_side.contract.compiled.compiled import njit
-from write_side.contract.state.hash_index import INDEX, TAG, following, hash_words, home
+from write_side.contract.state.hash_index import INDEX, TAG, first_slot, following, hash_words
 from write_side.contract.state.state import State
 from write_side.contract.words.codes import Code
 from write_side.ledger.commands.commands import Leg, LegsTransfer, OpenAccount
@@ -19,7 +19,7 @@ ASSETS = 3_000
 @njit(nogil=True)
 def _steps(slots: Any, hashes: Any, secret: Any, steps: Any) -> None:
     for asset in range(len(steps)):
-        slot = home(hash_words(hashes[asset], np.uint64(0), secret) & TAG, np.uint64(slots.size))
+        slot = first_slot(hash_words(hashes[asset], np.uint64(0), secret) & TAG, np.uint64(slots.size))
         while np.int64(slots[slot] & INDEX) != asset + 1 and slots[slot] != 0:
             slot = following(slot, np.uint64(slots.size))
             steps[asset] += 1

@@ -10,11 +10,12 @@ from blake3 import blake3
 
 from tests.unit.write_side.deciding import NOON_US, id_at
 from tests.unit.write_side.ledger.three_partitions import ALICE, BOB, CAROL, USD, ThreePartitions
-from write_side.contract.state.pending import step_what
 from write_side.contract.state.pending_columns import CREDIT_BIT, STATE, TCC_BIT, Action, Phase, StepState
+from write_side.contract.state.pending_rows import step_what
+from write_side.contract.state.phase_plan import OPEN_PHASES, PLANS
 from write_side.contract.state.state import word_hash
 from write_side.contract.words.codes import Code, Flag, Kind
-from write_side.ledger.across.coordinator import EVENTS, PLANS, Event
+from write_side.ledger.across.coordinator import EVENTS, Event
 from write_side.ledger.across.participant import EFFECTS, MOVES, Manner, Move
 from write_side.ledger.commands.commands import Change, Command, Leg, LegsTransfer, Protocol
 from write_side.ledger.commands.step_batch import StepBatch
@@ -160,9 +161,6 @@ def answer(to: StepBatch, partition: int, state: StepState) -> StepBatch:
         begun=0 * one, low=0 * one, first_leg=np.zeros(2, np.int64), key=np.empty((0, 16), np.uint8), asset=none,
         amount=none, if_version=none, if_available=none,
     )  # fmt: skip
-
-
-OPEN_PHASES = [phase for phase in Phase if phase not in (Phase.DONE, Phase.REFUSED)]
 
 
 @pytest.mark.parametrize("state", StepState)

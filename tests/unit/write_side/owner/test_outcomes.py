@@ -62,7 +62,7 @@ async def test_who_waits_for_the_end_of_one_transfer_is_told_in_the_order_of_ask
 
     asking = [asyncio.create_task(ask(number)) for number in range(50)]
     await asyncio.sleep(0)
-    assert len(outcomes._ending[id_at(NOON_US, 1)]) == len(asking)
+    assert len(outcomes._ending._by_id[id_at(NOON_US, 1)]) == len(asking)
     outcomes.fail(RuntimeError("the writer ended"))
     await asyncio.gather(*asking)
     assert told == list(range(50))

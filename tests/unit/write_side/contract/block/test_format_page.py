@@ -27,11 +27,11 @@ from write_side.contract.state import pending_columns as pending
 from write_side.contract.state.fold_pending import LOGGED_NAMES
 from write_side.contract.state.id_parts import ID_A, ID_B, TIME_US
 from write_side.contract.state.ids import CUT_OFF_STEP_US, WINDOW_US
+from write_side.contract.state.phase_plan import PLANS
 from write_side.contract.state.replay import Replay
 from write_side.contract.state.state import State, cut_off_lanes, name_key, word_hash
 from write_side.contract.words.atoms import NO_FLOOR, format_transfer_id, partition_of
 from write_side.contract.words.codes import NOT_REMEMBERED, REFUSALS, REMEMBERED_KINDS, Code, Flag, Kind
-from write_side.ledger.across.coordinator import PLANS
 from write_side.ledger.commands.commands import OpenAccount, Transfer
 
 PAGE = Path(blocks.__file__).with_name("FORMAT.md").read_text()

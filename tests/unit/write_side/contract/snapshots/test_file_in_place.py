@@ -7,7 +7,9 @@ import errno
 import mmap
 import os
 import random
+from concurrent.futures import Future, wait
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +25,7 @@ from tests.unit.write_side.contract.state.test_snapshot import (
     file_of,
     folded,
 )
-from tests.unit.write_side.deciding import NOON_US, DecidingPartition, id_at
+from tests.unit.write_side.deciding import NOON_US, DecidingPartition, assert_indexed, id_at
 from tests.unit.write_side.ledger.decided_outcomes import decide_items
 from tests.unit.write_side.ledger.rich_streams import rich_stream
 from tests.unit.write_side.ledger.test_decide_rich import modelled
@@ -287,3 +289,55 @@ def test_what_the_disk_cannot_read_is_an_error_and_not_the_end_of_the_process(tm
 
         with pytest.raises(OSError, match="Input/output"):
             read_snapshot(Reader(read_into, source.size, source.in_place, is_whole=is_whole), FINGERPRINTS)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.randoms(use_true_random=False), st.data())
+def test_a_side_with_the_index_of_the_other_is_a_fold_from_the_beginning_and_each_goes_on_for_itself(
+    tmp_path_factory: pytest.TempPathFactory, chance: random.Random, data: st.DataObject
+) -> None:
+    _, sent = modelled(rich_stream(chance, segments=6, items=8), WalletModel(0, 1, 1 << 24))
+    partition, store = DecidingPartition(), FileStore(tmp_path_factory.mktemp("snapshots"), in_place=True)
+    for at_us, items in sent:
+        decide_items(partition, items, at_us)
+    at, firsts = data.draw(st.integers(0, len(partition.blocks) - 1)), list[Snapshot]()
+
+    def load(octets: bytes) -> Snapshot:
+        store.put("a", [octets])
+        reader = WholeReader(store)
+        reader.begin_ahead(["a"], (None, FINGERPRINTS))
+        wait(reader._ahead.values())  # what is not begun yet is taken back, and read by whoever asks
+        first, second = (reader.taken_ahead("a", prints) for prints in (None, FINGERPRINTS))
+        assert first is not None
+        assert second is not None
+        of_first, of_second = (each.snapshot.replay.state.ids for each in (first, second))
+        assert of_first.secret == of_second.secret, "it was copied"
+        assert not np.shares_memory(of_first.slots, of_second.slots)
+        firsts.append(advanced(first.snapshot, partition.blocks[at + 1 :], at + 1))
+        return second.snapshot
+
+    assert_snapshots_anywhere(partition, [at], load)
+    [first] = firsts
+    whole, state = folded(partition.blocks, partition.state.partition).replay.state, first.replay.state
+    assert state.digest_bytes() == whole.digest_bytes()
+    assert_indexed(state)
+    for row in whole.ids.remembered()[:, :2]:
+        assert state.find_transfer(row.tobytes()) == whole.find_transfer(row.tobytes()) is not None
+
+
+def test_a_side_looks_at_all_itself_where_the_other_failed_or_read_another_file(tmp_path: Path) -> None:
+    partition, store = DecidingPartition(), FileStore(tmp_path, in_place=True)
+    partition.open_epoch(NOON_US)
+    partition.decide([Transfer(id_at(NOON_US, 1), "@world", "bob", 1, USD)], NOON_US + 1)
+    store.put("a", [file_of(folded(partition.blocks))])
+    reader = WholeReader(store)
+    of_another = reader._read_ahead("a", None, None, True)._replace(identity=(0,))
+    failed, cancelled, other = (Future[Any]() for _ in range(3))
+    failed.set_exception(OSError("gone"))
+    cancelled.cancel()
+    other.set_result(of_another)
+    for before in (failed, cancelled, other):
+        found = reader._read_ahead("a", FINGERPRINTS, before, False)
+        assert found.ids is None
+        assert found.read.snapshot.replay.state.ids.secret != of_another.read.snapshot.replay.state.ids.secret
+        assert_same_fold(found.read.snapshot, folded(partition.blocks))

@@ -10,8 +10,6 @@ from structlog.testing import capture_logs
 from tests.unit.write_side.contract.snapshots.growing import Growing
 from tests.unit.write_side.contract.state.test_snapshot import assert_same_fold
 from tests.unit.write_side.deciding import NOON_US
-from write_side.contract.log.log import LogFailed
-from write_side.contract.log.log_file import FileLog
 from write_side.contract.log.log_memory import MemoryLog, MemoryRecords
 from write_side.contract.snapshots.read_whole import WholeReader
 from write_side.contract.snapshots.snapshots import BlocksLost, Named, Snapshots, named, newest_of_all
@@ -29,9 +27,9 @@ class Counted(WholeReader):
         super().__init__(FileStore(folder, in_place=True))
         self.reads = 0
 
-    def read(self, name, prints, *, starts=False):  # type: ignore[no-untyped-def]
+    def _columns(self, name, starts):  # type: ignore[no-untyped-def]
         self.reads += 1
-        return super().read(name, prints, starts=starts)
+        return super()._columns(name, starts)
 
 
 async def grown(folder: Path, takes: int = 2) -> Growing:
@@ -142,12 +140,3 @@ def test_those_that_go_while_they_are_looked_for_stop_no_start(tmp_path: Path) -
 
     (tmp_path / Named(3, 9, True).name).write_bytes(b"")
     assert newest_of_all(Going(tmp_path)) == [Named(3, 9, True)]
-
-
-async def test_nothing_is_read_ahead_in_a_folder_that_another_process_has(tmp_path: Path) -> None:
-    begun: list[str] = []
-    log = await FileLog.open(tmp_path, 1, when_ours=lambda: begun.append("ours"))
-    with pytest.raises(LogFailed):
-        await FileLog.open(tmp_path, 1, when_ours=lambda: begun.append("theirs"))
-    await log.close()
-    assert begun == ["ours"]

@@ -10,17 +10,6 @@ import pytest
 from tests.unit.write_side.deciding import assert_indexed, pending_rows
 from write_side.contract.state import pending
 from write_side.contract.state.id_parts import have_time
-from write_side.contract.state.pending import (
-    add_leg,
-    add_pending,
-    add_records,
-    drop,
-    forget_reversals,
-    purge,
-    raise_low,
-    record_step,
-    step_what,
-)
 from write_side.contract.state.pending_columns import (
     BEGUN,
     ENDS_BY_US,
@@ -36,6 +25,17 @@ from write_side.contract.state.pending_columns import (
     What,
 )
 from write_side.contract.state.pending_index import note_pending
+from write_side.contract.state.pending_rows import (
+    add_leg,
+    add_pending,
+    add_records,
+    drop,
+    forget_reversals,
+    purge,
+    raise_low,
+    record_step,
+    step_what,
+)
 from write_side.contract.state.state import State
 
 STATES = {What.HOLD: HoldState, What.PROCESS: Phase, What.REVERSAL: HoldState, What.STEP: StepState}

@@ -1,7 +1,7 @@
-"""Small questions to Kafka: where a partition begins and ends, and one record of it. Asked over one client that stays open,
+"""Small look-ups in Kafka: where a partition begins and ends, and one record of it. Asked over one client that stays open,
 because one that is opened anew takes longer than those who ask can wait.
 
-Raises KafkaError and OSError. Each question ends in bounded time (`bounded_kafka.py`); a client that failed is not asked again.
+Raises KafkaError and OSError. Each ends in bounded time (`bounded_kafka.py`); a client that failed is not asked again.
 """
 
 from __future__ import annotations
@@ -13,17 +13,15 @@ from typing import Any, Final, TypeVar
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import ConsumerStoppedError, KafkaError
 
-from write_side.contract.log.bounded_kafka import answered_within, stop_consumer
+from write_side.contract.log.bounded_kafka import REQUEST_WAIT_MS, answered_within, stop_consumer
 
-REQUEST_WAIT_MS: Final = 20_000
-"""A broker that does not answer one request within this is asked again, over a new connection."""
 READ_WAIT_MS: Final = 60_000
 """`read` knows that there is more: when none comes for this long it fails rather than hangs."""
 
 T = TypeVar("T")
 
 
-class KafkaQuestions:
+class KafkaLookups:
     """One client, for all partitions of a topic."""
 
     def __init__(self, bootstrap: str) -> None:
@@ -66,8 +64,8 @@ class KafkaQuestions:
             assert self._client is not None
             return self._client
 
-    async def _answer(self, client: AIOKafkaConsumer, question: Coroutine[Any, Any, T]) -> T:
-        asked = asyncio.create_task(answered_within(question))
+    async def _answer(self, client: AIOKafkaConsumer, lookup: Coroutine[Any, Any, T]) -> T:
+        asked = asyncio.create_task(answered_within(lookup))
         self._asked.add(asked)
         try:
             await asyncio.wait((asked,))
@@ -75,7 +73,7 @@ class KafkaQuestions:
                 raise ConsumerStoppedError if self._closed else KafkaError("what was asked beside it failed")
             return asked.result()
         except (KafkaError, OSError):
-            # Brokers may have moved: the next question begins with those that are configured.
+            # Brokers may have moved: the next look-up begins with those that are configured.
             await self._let_go(client)
             raise
         finally:

@@ -1,4 +1,4 @@
-"""Transfers across partitions: what the home partition does, by the tables of `coordinator.py`.
+"""A process run: what the home partition of a transfer across partitions does, by `coordinator.py` and `phase_plan.py`.
 
 Home's own steps are done in the same outcome that reaches them; the others wait for an answer. What is sent is made from the
 accepted block (`outstanding.py`), never from here.
@@ -11,7 +11,6 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from write_side.contract.compiled.compiled import njit_inlined, njit_inner
-from write_side.contract.state.pending import drop, find_pending, partition_of_step, record_at, record_step
 from write_side.contract.state.pending_columns import (
     ASKS_BIT,
     AVAILABLE,
@@ -22,14 +21,12 @@ from write_side.contract.state.pending_columns import (
     FROM_HOLD_BIT,
     MASK,
     OPTION,
+    RECORD_END,
     RECORD_END_ACTION,
-    RECORD_END_AT_US,
     RECORD_END_CODE,
-    RECORD_END_SEQUENCE,
     RECORD_PARTITION,
-    RECORD_TRY_AT_US,
+    RECORD_TRY,
     RECORD_TRY_CODE,
-    RECORD_TRY_SEQUENCE,
     STATE,
     STEPS,
     Actions,
@@ -38,31 +35,37 @@ from write_side.contract.state.pending_columns import (
     StepStates,
 )
 from write_side.contract.state.pending_index import LEGS_END
-from write_side.contract.words.codes import Codes
-from write_side.ledger.across.coordinator import (
+from write_side.contract.state.pending_rows import drop, find_pending, partition_of_step, record_at, record_step
+from write_side.contract.state.phase_plan import (
     ACTION,
-    EVENT_TABLE,
     IN_ORDER,
     ON_REFUSAL,
     PLAN_TABLE,
     THEN,
-    Events,
-    enter_phase,
     is_waited_for,
-    step_option,
     steps_of_phase,
 )
+from write_side.contract.words.codes import Codes
+from write_side.ledger.across.coordinator import EVENT_TABLE, Events, enter_phase, step_option
 from write_side.ledger.across.process import add_process
 from write_side.ledger.across.steps import factors_of, run_step
 from write_side.ledger.rules.asked import Number, legs_of
-from write_side.ledger.rules.book import STEP_ROW, TAPE, keep_pending
+from write_side.ledger.rules.book import TAPE, keep_pending
 from write_side.ledger.rules.legs import check_legs, legs_fit
 from write_side.ledger.rules.numbers import NOT_TOLD, ONE, ZERO
-
-_TOLD_OF_A_STEP: Final = (
-    (RECORD_TRY_CODE, RECORD_TRY_SEQUENCE, RECORD_TRY_AT_US),
-    (RECORD_END_CODE, RECORD_END_SEQUENCE, RECORD_END_AT_US),
+from write_side.ledger.rules.tape_columns import (
+    OF,
+    SORT,
+    STEP_ACTION,
+    STEP_AT_US,
+    STEP_CODE,
+    STEP_NUMBER,
+    STEP_PARTITION,
+    STEP_ROW,
+    STEP_SEQUENCE,
 )
+
+_TOLD_OF_A_STEP: Final = (RECORD_TRY, RECORD_END)
 _UNWRITTEN: Final = np.int64(1 << 20)
 """On the code of a record that the block has not yet."""
 
@@ -99,14 +102,14 @@ def _write_steps(book, outcome, row, every):  # type: ignore[no-untyped-def]
             if record[code] & _UNWRITTEN or (every and record[code] > 0):
                 record[code] &= ~_UNWRITTEN
                 at = counts[TAPE]
-                tape[at, 0] = STEP_ROW
-                tape[at, 1] = outcome
-                tape[at, 2] = step
-                tape[at, 3] = record[RECORD_PARTITION]
-                tape[at, 4] = Actions.TRY if code == RECORD_TRY_CODE else record[RECORD_END_ACTION]
-                tape[at, 5] = record[code] - 1
-                tape[at, 6] = record[sequence]
-                tape[at, 7] = record[at_us]
+                tape[at, SORT] = STEP_ROW
+                tape[at, OF] = outcome
+                tape[at, STEP_NUMBER] = step
+                tape[at, STEP_PARTITION] = record[RECORD_PARTITION]
+                tape[at, STEP_ACTION] = Actions.TRY if code == RECORD_TRY_CODE else record[RECORD_END_ACTION]
+                tape[at, STEP_CODE] = record[code] - 1
+                tape[at, STEP_SEQUENCE] = record[sequence]
+                tape[at, STEP_AT_US] = record[at_us]
                 counts[TAPE] = at + 1
 
 

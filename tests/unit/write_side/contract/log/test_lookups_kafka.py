@@ -10,9 +10,9 @@ import pytest
 from aiokafka import TopicPartition
 
 from tests.simulation import virtual_time
-from write_side.contract.log import questions_kafka
+from write_side.contract.log import lookups_kafka
 from write_side.contract.log.bounded_kafka import ANSWER_WAIT_S, STOP_WAIT_S
-from write_side.contract.log.questions_kafka import KafkaQuestions
+from write_side.contract.log.lookups_kafka import KafkaLookups
 
 AT = TopicPartition("events", 0)
 
@@ -58,14 +58,14 @@ class Client:
 @pytest.mark.parametrize("hangs", ["start", "metadata", "end"])
 def test_a_client_that_hangs_is_left_in_bounded_time_and_the_next_question_has_another(
     hangs: str,
-    ask: Callable[[KafkaQuestions], Coroutine[Any, Any, int | bytes | None]],
+    ask: Callable[[KafkaLookups], Coroutine[Any, Any, int | bytes | None]],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     Client.made = []
-    monkeypatch.setattr(questions_kafka, "AIOKafkaConsumer", lambda **given: Client(hangs, **given))
+    monkeypatch.setattr(lookups_kafka, "AIOKafkaConsumer", lambda **given: Client(hangs, **given))
 
     async def story() -> None:
-        questions = KafkaQuestions("kafka:9092")
+        questions = KafkaLookups("kafka:9092")
         loop = asyncio.get_running_loop()
         first = asyncio.gather(ask(questions), ask(questions), return_exceptions=True)
         try:
