@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from read_side.whole_log.trim import TrimWishes, trim
 from tests.simulation.faults import FaultyLog, Life
 from write_side.contract.archive.archived_log import ArchivedLog
-from write_side.contract.archive.archived_run import name_of
+from write_side.contract.archive.archived_run import ArchiveDamaged, RunName, name_of
 from write_side.contract.archive.archiver import Archiver
 from write_side.contract.archive.log_archive import LogArchive
 from write_side.contract.snapshots.snapshots import Snapshots
@@ -39,7 +39,9 @@ async def archive_for_ever(world: World, life: Life, log: ArchivedLog, owned: Se
     archiver = Archiver(log.log, log.archive, {p: partial(_last_offset, world, p) for p in owned}, _SEALED_BYTES)
     while True:
         await asyncio.sleep(random.uniform(*ARCHIVED_S))
-        await archiver.archive(random.choice(sorted(owned)))
+        partition = random.choice(sorted(owned))
+        await archiver.archive(partition)
+        world.checked(partial(_require_whole, world, log.archive, partition))
 
 
 def _last_offset(world: World, partition: int) -> int:
@@ -60,13 +62,28 @@ async def trim_for_ever(world: World, life: Life, log: ArchivedLog, snapshots: S
             world.trace(f"{life.name} trims partition {partition} to {world.records.begins[partition]}")
 
 
+def _require_whole(world: World, archive: LogArchive, partition: int) -> None:
+    """The newest file has all records that its name says; damage that a put made is found by whoever reads it."""
+    for name in _files(world, partition)[-1:]:
+        try:
+            offsets = archive._load(name).offsets
+        except ArchiveDamaged:
+            continue
+        whole = offsets.tolist() == list(range(name.after + 1, name.last + 1))
+        world.auditors[partition].require(whole, f"{name.text} has records {offsets}")
+
+
 def _require_archived(world: World, partition: int) -> None:
     """What a log has forgotten is in files of the archive, without a gap."""
     has = 0
-    for name in sorted(filter(None, map(name_of, world.archive.names_now()))):
-        if name.partition == partition and name.after < has:
+    for name in _files(world, partition):
+        if name.after < has:
             has = max(has, name.last + 1)
     forgotten = world.records.begins[partition]
     world.auditors[partition].require(
         has >= forgotten, f"the log begins at {forgotten}, and its archive ends before {has}"
     )
+
+
+def _files(world: World, partition: int) -> list[RunName]:
+    return sorted(name for each in world.archive.names_now() if (name := name_of(each)) and name.partition == partition)

@@ -135,4 +135,4 @@ MISTAKES: tuple[Callable[[Patch], None], ...] = (
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_a_mistake_between_partitions_is_found(mistake: Callable[[Patch], None], monkeypatch: Patch) -> None:
     mistake(monkeypatch)
-    assert seeds_until_found(partitions=SEVERAL) <= SEEDS_MAX
+    assert seeds_until_found(partitions=SEVERAL, mistake=mistake) <= SEEDS_MAX
