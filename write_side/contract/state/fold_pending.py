@@ -19,6 +19,7 @@ from write_side.contract.state.pending_columns import (
     LEG_COUNT,
     LEG_KEY_A,
     LEG_KEY_B,
+    LEG_NAMES,
     LEG_WIDTH,
     LOGGED,
     MASK_STEPS_MAX,
@@ -58,7 +59,6 @@ _LOGGED_STATE, _LOGGED_BEGUN, _LOGGED_STEPS = (LOGGED.index(column) for column i
 _STEP_NAMES: Final = ("step", "partition", "action", "code", "sequence", "at_us")
 _STEP, _PARTITION, _ACTION, _CODE, _SEQUENCE, _AT_US = range(len(_STEP_NAMES))
 """What is taken of `columns.STEPS`, in its order there."""
-_LEG_NAMES: Final = ("asset", "amount", "step", "partition", "if_version", "if_available")
 
 
 def fold_pending(state: State, block: Block) -> str | None:
@@ -94,7 +94,7 @@ def pending_legs(block: Block) -> np.ndarray[tuple[int, int], np.dtype[np.int64]
     legs = block.pending_legs
     out = np.empty((len(legs["pending"]), LEG_WIDTH), np.int64)
     out[:, LEG_KEY_A : LEG_KEY_B + 1] = np.ascontiguousarray(legs["key"]).view("<i8").reshape(-1, 2)
-    for column, name in enumerate(_LEG_NAMES, LEG_ASSET):
+    for column, name in enumerate(LEG_NAMES, LEG_ASSET):
         out[:, column] = legs[name]
     return out
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from write_side.contract.block.columns import FLAGS_MASK, NOT_TOLD, PENDING, empty_columns
 from write_side.contract.state.account_rows import FLAGS_AND_ASSET, FLOOR
-from write_side.contract.state.pending_columns import LEG_ASSET, LEG_KEY_A, LEG_KEY_B
+from write_side.contract.state.pending_columns import LEG_ASSET, LEG_KEY_A, LEG_KEY_B, LEG_NAMES
 from write_side.contract.state.state import State
 from write_side.contract.state.texts import Joined
 from write_side.contract.words.atoms import NO_FLOOR, TRANSIT, WORLD
@@ -82,7 +82,7 @@ def _taped(tape: Int64s) -> Sections:
         "flags": _named(flags[:, taped.OF :], ("entry", "flags")),
         "pending": {"outcome": pending[:, taped.OF], "id": pending_ids}
         | _named(pending[:, taped.PENDING_WHAT :], _PENDING_NAMES[_PENDING_NAMES.index("what") :]),
-        "pending_legs": {"pending": of_pending, "key": leg_keys} | _named(legs[:, LEG_ASSET:], _LEG_NAMES),
+        "pending_legs": {"pending": of_pending, "key": leg_keys} | _named(legs[:, LEG_ASSET:], LEG_NAMES),
         "steps": _named(steps[:, taped.OF :], _STEP_NAMES),
         "links": {"outcome": links[:, taped.OF], "id": _ids(links[:, taped.VALUE : taped.SECOND_VALUE + 1])},
     }
@@ -90,7 +90,6 @@ def _taped(tape: Int64s) -> Sections:
 
 _STEP_NAMES: Final = ("outcome", "step", "partition", "action", "code", "sequence", "at_us")
 _PENDING_NAMES: Final = tuple(column.name for column in PENDING.columns)
-_LEG_NAMES: Final = ("asset", "amount", "step", "partition", "if_version", "if_available")
 
 
 def _named(rows: Int64s, names: tuple[str, ...]) -> dict[str, Any]:
