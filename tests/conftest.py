@@ -93,14 +93,23 @@ def _missing_skips() -> Iterator[None]:
         pytest.skip(str(missing))
 
 
+def pytest_collection_finish() -> None:
+    """What all tests have imported stays to the end: 620,000 objects, in which each full pass looked for garbage for 0.35 s."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _nothing_stays_frozen() -> Iterator[None]:
     """A service keeps what its start has made out of the collector's passes, for the life of its process. This process
     has the lives of a thousand services: what each of them left would stay for ever."""
-    before = gc.get_threshold()
+    before, frozen = gc.get_threshold(), gc.get_freeze_count()
     yield
     gc.set_threshold(*before)
-    gc.unfreeze()
+    if gc.get_freeze_count() > frozen:
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture
@@ -145,9 +154,10 @@ def kafka_server() -> Iterator[KafkaServer]:
         yield server
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def kafka_cluster() -> Iterator[KafkaCluster]:
-    """Three real brokers of this test's own, each to be killed, paused and started again. Takes some 15 s."""
+    """Three real brokers of this file's own, each to be killed, paused and started again. Takes some 15 s: take topics of
+    your own, and begin with `all_there`."""
     with _or_skip(lambda: running_kafka_cluster(short_lived=True)) as cluster:
         yield cluster
 

@@ -188,7 +188,7 @@ class _Work:
     ) -> None:
         self.log, self._snapshots, self._file, self._run = log, snapshots, file, run
         self._sleep, self._on_events, self._on_answer = sleep, on_events, on_answer
-        self._tell_trouble, self._on_caught_up = on_trouble, on_caught_up
+        self._on_trouble, self._on_caught_up = on_trouble, on_caught_up
         self._behind, self._told_caught_up = set(range(log.partitions)), False
         self._answer_rows_max, self._rest_s = answer_rows_max, rest_s
         self._answered: tuple[str, int] | None = None
@@ -226,6 +226,7 @@ class _Work:
         except _STOPS as stopped:
             result.problem = str(stopped)
             self._on_trouble(result.partition, result.problem)
+            self._is_as_far_as_it_gets(result.partition)  # the others are not to wait for it
             _log.error("partition not projected any more", partition=result.partition, reason=result.problem)
         except (LogFailed, StateUnavailable) as failed:
             result.problem, result.unread = str(failed), True
@@ -289,11 +290,6 @@ class _Work:
         if partition in self._behind:
             self._behind.discard(partition)
             self._changed.set()
-
-    def _on_trouble(self, partition: int | None, reason: str | None) -> None:
-        self._tell_trouble(partition, reason)
-        if partition is not None and reason is not None:
-            self._is_as_far_as_it_gets(partition)  # the others are not to wait for it
 
     async def take(self, generation: Generation, result: PartitionProjected, blocks: Any) -> None:
         """Blocks that follow each other, each run in one transaction."""

@@ -50,13 +50,13 @@ async def run(folder: Path, *, transfers: int, accounts: int, partitions: int, b
     most = str(CONNECTIONS[-1])
     return report.line(
         "gets",
-        rate=1e6 / us["up"][most],
+        rate=_a_core_second(us["up"][most]),
         unit="GETs a core-second",
         durable=False,
         latencies_ms=waits_ms,
         cpu_us=us,
-        bare_rate=round(1e6 / us["bare"][most]),
-        share_of_bare=round(us["bare"][most] / us["up"][most], 2),
+        bare_rate=round(_a_core_second(us["bare"][most])),
+        share_of_bare=round(_a_core_second(us["up"][most]) / max(1, _a_core_second(us["bare"][most])), 2),
         asked=transfers,
         turns=TURNS,
         took_s=round(took_s, 1),
@@ -64,6 +64,11 @@ async def run(folder: Path, *, transfers: int, accounts: int, partitions: int, b
         partitions=partitions,
         load="GET /v1/accounts/ACCOUNT, each connection one at a time; processor time of the server, median of turns",
     )
+
+
+def _a_core_second(us: float) -> float:
+    """How many; 0 where they were too few for the 10 ms in which the system counts processor time."""
+    return 1e6 / us if us else 0.0
 
 
 async def _asked(

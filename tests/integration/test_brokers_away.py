@@ -14,7 +14,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from structlog.testing import capture_logs
 
-from tests.servers import POLL_S, KafkaCluster
+from tests.servers import POLL_S, KafkaCluster, unique_name
 from tests.unit.read_side.asgi_client import Reply, ask
 from write_side.contract.log.log import LogFailed
 from write_side.contract.log.log_kafka import KafkaLog
@@ -90,11 +90,13 @@ class Bank:
 
 @asynccontextmanager
 async def bank(cluster: KafkaCluster) -> AsyncIterator[Bank]:
-    settings = WriteSettings(log=f"kafka://{cluster.bootstrap}", partitions=1, answer_wait_ms=3_000)
-    log = await KafkaLog.open(cluster.bootstrap, create_partitions=1, append_wait_ms=APPEND_WAIT_MS)
+    cluster.all_there()
+    topic = unique_name("away")
+    settings = WriteSettings(log=f"kafka://{cluster.bootstrap}", topic=topic, partitions=1, answer_wait_ms=3_000)
+    log = await KafkaLog.open(cluster.bootstrap, f"{topic}.events", create_partitions=1, append_wait_ms=APPEND_WAIT_MS)
     queue = await KafkaQueue.open(
         cluster.bootstrap,
-        topic="fanfold.commands",
+        topic=f"{topic}.commands",
         partitions=1,
         replication=3,
         min_in_sync=2,
@@ -176,6 +178,7 @@ async def test_one_of_three_brokers_away_stops_nothing_for_long(kafka_cluster: K
 
 
 async def test_a_start_while_brokers_are_away_says_so_and_ends(kafka_cluster: KafkaCluster) -> None:
+    kafka_cluster.all_there()
     log = await KafkaLog.open(kafka_cluster.bootstrap, create_partitions=1)
     await log.close()
     kafka_cluster.kill()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from read_side.whole_log.trim import TrimWishes, trim
 from tests.simulation.faults import FaultyLog, Life
 from write_side.contract.archive.archived_log import ArchivedLog
+from write_side.contract.archive.archived_run import name_of
 from write_side.contract.archive.archiver import Archiver
 from write_side.contract.archive.log_archive import LogArchive
 from write_side.contract.snapshots.snapshots import Snapshots
@@ -53,6 +54,19 @@ async def trim_for_ever(world: World, life: Life, log: ArchivedLog, snapshots: S
         partition = random.randrange(world.partitions)
         before = world.records.begins[partition]
         await trim(log, snapshots, FINGERPRINTS, None, TrimWishes((partition,)))
+        world.checked(partial(_require_archived, world, partition))
         if world.records.begins[partition] > before:
             world.chaos.count("log trimmed")
             world.trace(f"{life.name} trims partition {partition} to {world.records.begins[partition]}")
+
+
+def _require_archived(world: World, partition: int) -> None:
+    """What a log has forgotten is in files of the archive, without a gap."""
+    has = 0
+    for name in sorted(filter(None, map(name_of, world.archive.names_now()))):
+        if name.partition == partition and name.after < has:
+            has = max(has, name.last + 1)
+    forgotten = world.records.begins[partition]
+    world.auditors[partition].require(
+        has >= forgotten, f"the log begins at {forgotten}, and its archive ends before {has}"
+    )

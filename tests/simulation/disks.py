@@ -57,6 +57,10 @@ class SnapshotPlace:
             raise OSError("the store did not answer")
         return sorted((name for name in self._files if name.startswith(prefix)), reverse=True)
 
+    def names_now(self) -> list[str]:
+        """As an auditor sees them."""
+        return list(self._files)
+
     @contextmanager
     def open(self, name: str) -> Iterator[_File]:
         if name not in self._files:

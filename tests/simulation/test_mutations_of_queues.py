@@ -42,4 +42,5 @@ class CallsLostWhatAnotherGaveBack(Writer):
 
 
 def test_a_loss_that_is_told_where_there_is_none_is_found() -> None:
-    assert seeds_until_found(Parts(writer=CallsLostWhatAnotherGaveBack)) <= SEEDS_MAX
+    mistake = CallsLostWhatAnotherGaveBack
+    assert seeds_until_found(Parts(writer=mistake), mistake=mistake) <= SEEDS_MAX

@@ -133,7 +133,6 @@ def run(main: Callable[[], Coroutine[Any, Any, T]], thread_s: Callable[[], float
         loop.close()
         del main
         gc.collect()
-        gc.unfreeze()
         _give_back()
         if was_enabled:
             gc.enable()

@@ -40,6 +40,7 @@ class Wire(asyncio.Transport):
         self.gateway = gateway
         self.client = ClientProtocol(URI)
         self.closed_with: int | None = None
+        """Why the gateway ended it, whether the client came to read that or not."""
         self.lost = False
         self._buffer = bytearray()
         self._high = 65_536
@@ -136,5 +137,8 @@ class Wire(asyncio.Transport):
         self._closing = True
 
     def abort(self) -> None:
+        judge = self._connection._websocket
+        if judge is not None and judge.close_sent is not None:
+            self.closed_with = judge.close_sent.code
         self._closing = True
         self._buffer.clear()

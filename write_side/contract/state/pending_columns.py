@@ -125,7 +125,7 @@ LEG_IF_VERSION: Final = 6
 LEG_IF_AVAILABLE: Final = 7
 LEG_WIDTH: Final = 8
 LEG_NAMES: Final = ("asset", "amount", "step", "partition", "if_version", "if_available")
-"""The names of the columns from LEG_ASSET on in `columns.PENDING_LEGS`."""
+"""How a block names the columns from `LEG_ASSET` on."""
 
 RECORD_TRY_CODE: Final = 0
 RECORD_TRY_SEQUENCE: Final = 1

@@ -68,7 +68,7 @@ async def test_commands_of_a_stream_have_a_span_in_its_trace_and_their_blocks_ar
     spans = ServerSpans(side, provider.get_tracer("t"), "stream: ", told.append, begun=ask_as)
     trace = Trace(b"4bf9.17", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
     door = CommandDoor(spans, Written(lambda: 1), silence_ms=30_000)
-    assert await door.ask(Request([17], [1], [msgspec.Raw(b"{}")], 2, None, trace)) == [[b"{}"]]
+    assert await door.ask(Request([17], [1], [msgspec.Raw(b"{}")], 2, None, trace)) == [(b"{}",)]
     [span] = exporter.get_finished_spans()
     assert (span.name, told[0].places) == ("stream: POST /v1/transfers:batch", [(0, 7)])
     assert span.context is not None

@@ -147,6 +147,39 @@ async def test_answers_are_told_whole_with_amounts_as_digits_and_go_on_after_the
     assert again.told[-1].number > before.number
 
 
+class Noting(MemoryTopicFeed):
+    """notes: of each answer its rows, and whether it was said that they are not at the end of the log yet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.notes: list[tuple[Any, bool]] = []
+
+    def tell(self, answer: TopicAnswer, *, catching_up: bool = False) -> None:
+        if answer.rows is not None:
+            self.notes.append((json.loads(answer.rows), catching_up))
+        super().tell(answer)
+
+    def has_told_all(self) -> bool:
+        return any(not behind for _, behind in self.notes)
+
+
+async def test_rows_are_said_to_be_behind_until_every_partition_was_at_the_end_of_the_log_or_can_go_no_further(
+    wallet: Wallet, tmp_path: Path
+) -> None:
+    for name in ("Counts", "Raises"):
+        kept = Kept(wallet, tmp_path, name)
+        kept.feed = noting = Noting()
+        kept.topic._feed = noting
+        switches.add("stop")
+        async with kept.running():
+            await kept.until(noting.has_told_all)
+        before = [rows for rows, behind in noting.notes if behind]
+        told = next(rows for rows, behind in noting.notes if not behind)
+        assert before, "what was there when it began was not known to be all"
+        if name == "Counts":
+            assert {each["account"]: int(each["n"]) for each in told} == expected(wallet)
+
+
 async def test_a_projection_that_raises_keeps_its_last_answer_and_the_other_partition(
     wallet: Wallet, tmp_path: Path
 ) -> None:
