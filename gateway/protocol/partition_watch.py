@@ -199,7 +199,8 @@ class PartitionWatch:
                 pass  # some may be of the history before, and would hide what the next repair reads
             elif found is None:
                 subscription.miss("view_rebuilding" if subscription.account in undecided else "account_not_found")
-            elif subscription.open:
+            elif subscription.open and (read.repair or not subscription.live or found.version <= subscription.sent):
+                # Who speaks all the while is told again what it was told; what is newer the feed brings, with all else of its block.
                 subscription.offer(found)
                 if subscription.live:
                     self._touched[subscription.session] = None

@@ -4,6 +4,7 @@
     UNREAD    acknowledged, and silent until its state has been read for the first time: its partition cannot be read
     WAITING   acknowledged, and silent until the feed has reached what was read of it
     LIVE      what changes is sent
+    AGAIN     live, and named by requests that are not answered yet: what changes is sent on, or others would be told without it
     HELD      the feed of its partition broke: silent until everything watched there has been read again
     ENDED     unsubscribed, refused, or its client is gone: nothing brings it back
 
@@ -73,6 +74,7 @@ class Stage(Enum):
     UNREAD = auto()
     WAITING = auto()
     LIVE = auto()
+    AGAIN = auto()
     HELD = auto()
     ENDED = auto()
 
@@ -118,14 +120,24 @@ NEXT: Final[dict[Stage, dict[Event, Stage]]] = {
         Event.ENDED: Stage.ENDED,
     },
     Stage.WAITING: _ACKNOWLEDGED | {Event.READ: Stage.WAITING},
-    Stage.LIVE: _ACKNOWLEDGED | {Event.READ: Stage.LIVE},
+    Stage.LIVE: _ACKNOWLEDGED | {Event.NAMED: Stage.AGAIN, Event.READ: Stage.LIVE},
+    Stage.AGAIN: {
+        Event.NAMED: Stage.AGAIN,
+        Event.LAST_ANSWERED: Stage.LIVE,
+        Event.READ: Stage.AGAIN,
+        Event.REACHED: Stage.AGAIN,
+        Event.BROKEN: Stage.NAMED,
+        Event.ENDED: Stage.ENDED,
+    },
     Stage.HELD: _ACKNOWLEDGED | {Event.READ: Stage.HELD},
     Stage.ENDED: dict.fromkeys(Event, Stage.ENDED),
 }
-"""A missing cell cannot be: there are no answers without a request, and whoever is named is NAMED."""
+"""A missing cell cannot be: there are no answers without a request, whoever is named is NAMED or AGAIN, and who was live was
+granted and read."""
 
 _NAMED: Final = Stage.NAMED
 _LIVE: Final = Stage.LIVE
+_AGAIN: Final = Stage.AGAIN
 """Found once: to look a member up takes as long as half of an offer."""
 
 
@@ -177,7 +189,7 @@ class Subscription:
 
     @property
     def live(self) -> bool:
-        return self.stage is _LIVE
+        return self.stage is _LIVE or self.stage is _AGAIN
 
     @property
     def has(self) -> int:
@@ -202,6 +214,8 @@ class Subscription:
         read: whether there is a state to be sent; what was read for another request counts, too.
         What is unsent may be what another request waits for: that is sent, though the `since` of this one has it.
         """
+        if self.live:
+            self.session.outbox.withdraw(self)  # nothing of it waits for the pace of before
         self.id, self.gone = id, None  # what is held of it is told by the ack
         has = -1 if since is None else since
         if self.unsent is not None and self.unsent.version >= (has + 1 if self.granted is None else has):
@@ -209,14 +223,17 @@ class Subscription:
         else:
             self.newest, self.unsent = has if self.granted is None else max(has, self.newest - 1), None
         self.first, self.granted = True, transfers
-        self.pace = pace  # while it is silent, so that nothing of it waits for the pace of before
+        self.pace = pace
         self.read = self.read or read
         self._answered(self._granted_last)
+        if self.live:
+            self._put()
 
     def refuse(self) -> None:
         """A request is refused: nothing of it stays, and what was granted to another does."""
         if self.unsent is not None and self.unsent.version <= self.sent:
             self.unsent = None  # it would only have been sent again
+            self.session.outbox.withdraw(self)
         self._answered(Event.LAST_REFUSED if self.granted is None else self._granted_last)
 
     def found(self) -> None:
@@ -235,10 +252,13 @@ class Subscription:
         if self.live and self.gone:
             self.session.outbox.put_acks(self)
         if self.live and not was_live:
-            if self.unsent is not None:
-                self.session.outbox.put(self)
-            if self.phases or self.missed:
-                self.session.outbox.put_phases(self)
+            self._put()
+
+    def _put(self) -> None:
+        if self.unsent is not None:
+            self.session.outbox.put(self)
+        if self.phases or self.missed:
+            self.session.outbox.put_phases(self)
 
     def end(self) -> None:
         self._move(Event.ENDED)
@@ -257,7 +277,7 @@ class Subscription:
 
     def _move(self, event: Event) -> None:
         self.stage = NEXT[self.stage][event]
-        if self.stage is not Stage.LIVE:
+        if not self.live:
             self.session.outbox.withdraw(self)
 
     # What is sent of it.
@@ -268,7 +288,7 @@ class Subscription:
         if item.version > newest or (item.version == newest and stage is _NAMED and self.granted is not None):
             self.newest = item.version
             self.unsent, self.gone = item, None
-            if stage is _LIVE:
+            if stage is _LIVE or stage is _AGAIN:
                 self.session.outbox.put(self)
 
     def begin_again(self, history: str | None) -> None:

@@ -115,8 +115,8 @@ def test_subscribing_again_keeps_the_number_and_sends_the_state_again() -> None:
     subscription = live(session, "alice", 4)
     watch = subscribe(session, "alice", id=2)
     assert watch.subscriptions == [subscription]
-    subscription.offer(state(4))
     session.acknowledge(watch, {"alice": 4})
+    subscription.offer(state(4))
     subscription.release()
     ack, balances = sent(session)
     assert ack["accounts"][0]["sub"] == 1

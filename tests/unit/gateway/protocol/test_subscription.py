@@ -20,8 +20,8 @@ CANNOT_BE = {
     (stage, event)
     for stage in (Stage.UNREAD, Stage.WAITING, Stage.LIVE, Stage.HELD)
     for event in (Event.LAST_ANSWERED, Event.LAST_UNREAD, Event.LAST_REFUSED)
-}
-"""Answers without a request."""
+} | {(Stage.AGAIN, Event.LAST_UNREAD), (Stage.AGAIN, Event.LAST_REFUSED)}
+"""Answers without a request; and that one who was live was never granted, or read."""
 
 
 def state(version: int) -> Item:
@@ -34,7 +34,8 @@ def standing(stage: Stage) -> Subscription:
     subscription.name(False)
     if stage is not Stage.NAMED:
         subscription.grant(1, None, False, read=stage is not Stage.UNREAD)
-        subscription.release() if stage in (Stage.LIVE, Stage.HELD) else None
+        subscription.release() if stage in (Stage.LIVE, Stage.AGAIN, Stage.HELD) else None
+        subscription.name(False) if stage is Stage.AGAIN else None
         subscription.hold() if stage is Stage.HELD else None
         subscription.end() if stage is Stage.ENDED else None
     assert subscription.stage is stage
@@ -70,9 +71,9 @@ def test_every_cell_of_the_table_is_what_happens_and_only_the_live_speak(stage: 
     subscription = standing(stage)
     do(subscription, event)
     assert subscription.stage is NEXT[stage][event]
-    assert subscription.session.outbox.waiting == (subscription.stage is Stage.LIVE)
+    assert subscription.session.outbox.waiting == subscription.live
     subscription.offer(state(2))
-    assert subscription.session.outbox.waiting == (subscription.stage is Stage.LIVE)
+    assert subscription.session.outbox.waiting == subscription.live
 
 
 class Client:
@@ -206,3 +207,43 @@ def test_a_refused_first_request_with_a_since_of_the_future_silences_nobody() ->
     client.answer(second, True)
     client.change()
     assert [row["v"] for frame in client.sent() if frame["op"] == "balances" for row in frame["items"]] == [4]
+
+
+def test_who_is_live_and_named_again_speaks_on_and_is_told_again_what_it_was_told() -> None:
+    client = Client()
+    client.answer(client.ask(1), True)
+    assert [row["v"] for row in client.sent()[1]["items"]] == [3]
+    again = client.ask(2)
+    client.change()
+    assert [row["v"] for row in client.sent()[0]["items"]] == [4], "with all else of its block, or that was no cut"
+    client.answer(again, True)
+    ack, balances = client.sent()
+    assert (ack["op"], [(row["v"], row["snapshot"]) for row in balances["items"]]) == ("ack", [(4, True)])
+
+
+def test_what_was_read_ahead_of_the_feed_is_brought_by_the_feed_to_who_is_live() -> None:
+    client = Client()
+    client.answer(client.ask(1), True)
+    client.sent()
+    again = client.ask(2)
+    client.version += 1  # read, and not heard of yet
+    client.answer(again, True)
+    [ack] = client.sent()
+    assert ack["accounts"][0]["version"] == 4
+    for subscription in client.session.by_account.values():
+        subscription.offer(state(4))
+    assert [row["v"] for row in client.sent()[0]["items"]] == [4]
+
+
+def test_a_refused_second_request_takes_nothing_that_waits_away() -> None:
+    """Nor does it leave anything waiting that is there no more."""
+    client = Client()
+    client.answer(client.ask(1), True)
+    client.sent()
+    first, second = client.ask(2), client.ask(3)
+    client.answer(first, True)
+    client.answer(second, False)
+    told = client.sent()
+    assert [frame["op"] for frame in told if frame["op"] != "balances"] == ["ack", "error"]
+    client.change()
+    assert [row["v"] for row in client.sent()[0]["items"]] == [4]
