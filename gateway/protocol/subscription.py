@@ -234,6 +234,8 @@ class Subscription:
         if self.unsent is not None and self.unsent.version <= self.sent:
             self.unsent = None  # it would only have been sent again
             self.session.outbox.withdraw(self)
+            if self.live:
+                self._put()  # phases of its transfers go on waiting
         self._answered(Event.LAST_REFUSED if self.granted is None else self._granted_last)
 
     def found(self) -> None:
