@@ -247,3 +247,33 @@ def test_a_refused_second_request_takes_nothing_that_waits_away() -> None:
     assert [frame["op"] for frame in told if frame["op"] != "balances"] == ["ack", "error"]
     client.change()
     assert [row["v"] for row in client.sent()[0]["items"]] == [4]
+
+
+def test_who_came_back_with_what_there_is_and_names_the_account_again_is_told_its_state() -> None:
+    """Nothing of it has been sent: what the client had is what it was told elsewhere."""
+    client = Client()
+    client.answer(client.ask(1, since=3), True)
+    assert [frame["op"] for frame in client.sent()] == ["ack"]
+    client.answer(client.ask(2, since=3), True)
+    assert [frame["op"] for frame in client.sent()] == ["ack"], "and says so again"
+    client.answer(client.ask(3), True)
+    ack, balances = client.sent()
+    assert (ack["op"], [(row["v"], row["snapshot"]) for row in balances["items"]]) == ("ack", [(3, True)])
+    again = client.ask(4)
+    client.version += 1  # read, and not heard of yet
+    client.answer(again, True)
+    assert [frame["op"] for frame in client.sent()] == ["ack"]
+
+
+def test_of_requests_that_overlap_each_has_the_state_sent_again() -> None:
+    client = Client()
+    client.answer(client.ask(1, since=3), True)
+    client.sent()
+    asked = [client.ask(id) for id in (2, 3)]
+    for wish, _ in asked:
+        client.session.acknowledge(wish, {"a": 3})
+    client.sent()
+    for _, read in asked:
+        client.watch.finish(read, {"a": state(3)}, 5, 0)
+    [balances] = client.sent()
+    assert [row["v"] for row in balances["items"]] == [3]
