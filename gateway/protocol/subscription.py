@@ -238,8 +238,8 @@ class Subscription:
 
     def refuse(self) -> None:
         """A request is refused: nothing of it stays, and what was granted to another does."""
-        if self.unsent is not None and self.unsent.version <= self.sent:
-            self.unsent = None  # it would only have been sent again
+        if self.unsent is not None and self.unsent.version <= self.sent and not self.first:
+            self.unsent = None  # it would only have been sent again, and no ack has promised that
             self.session.outbox.withdraw(self)
             if self.live:
                 self._put()  # phases of its transfers go on waiting

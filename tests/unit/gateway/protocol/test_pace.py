@@ -164,7 +164,7 @@ def test_a_phase_that_waits_is_told_though_another_request_for_its_account_is_re
     shell.flush()
     shell.pass_ms(2_000)
     assert [each["phase"] for each in shell.others if each["op"] == "transfer"] == ["done"]
-    assert len(shell.told) == 1
+    assert [told for _, told in shell.told] == [{1: 0}, {1: 0}], "and the state that was granted"
 
 
 def test_an_outbox_in_which_nothing_has_a_pace_knows_of_none() -> None:

@@ -249,6 +249,16 @@ def test_a_refused_second_request_takes_nothing_that_waits_away() -> None:
     assert [row["v"] for row in client.sent()[0]["items"]] == [4]
 
 
+def test_a_refused_request_takes_not_the_state_that_another_one_was_promised() -> None:
+    client = Client()
+    client.answer(client.ask(1), True)
+    client.sent()
+    client.answer(client.ask(2), True)
+    client.answer(client.ask(3), False)
+    ack, error, balances = client.sent()
+    assert (ack["id"], error["id"], [row["v"] for row in balances["items"]]) == (2, 3, [3])
+
+
 def test_who_came_back_with_what_there_is_and_names_the_account_again_is_told_its_state() -> None:
     """Nothing of it has been sent: what the client had is what it was told elsewhere."""
     client = Client()
