@@ -59,6 +59,41 @@ async def test_a_start_that_fails_before_its_log_is_open_gives_the_folder_back(t
     await (await FileLog.open(tmp_path, 1)).close()
 
 
+async def test_no_log_is_written_in_a_folder_that_came_into_its_place_with_the_lock_of_the_old_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As when a disk is mounted there, or a link is set to another release, while the rest is imported."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    monkeypatch.setenv("FANFOLD_DATA", str(folder))
+    for name in ("gone", "another"):
+        ahead = start_ahead.start_ahead()
+        assert ahead is not None
+        folder.rename(tmp_path / f"{name}-before")
+        if name == "another":
+            folder.mkdir()
+            (folder / "lock").touch()
+        log = await FileLog.open(folder, 1, lock=ahead.lock_for_log())
+        with pytest.raises(LogFailed, match="in use"):
+            await FileLog.open(folder, 1)
+        ahead.end()
+        await log.close()
+
+
+async def test_whatever_fails_ahead_the_folder_stays_with_this_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fails(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(start_ahead.WholeReader, "begin_ahead", fails)
+    ahead = start_ahead.start_ahead()
+    log = await FileLog.open(tmp_path, 1, lock=None if ahead is None else ahead.lock_for_log())
+    await log.close()
+    if ahead is not None:
+        ahead.end()
+
+
 async def test_nothing_is_begun_in_a_folder_that_another_process_has(tmp_path: Path) -> None:
     log = await FileLog.open(tmp_path, 1)
     assert start_ahead.start_ahead() is None
