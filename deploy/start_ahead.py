@@ -65,22 +65,27 @@ def _is_of(lock: int, folder: Path) -> bool:
 
 
 def start_ahead() -> StartAhead | None:
-    """Begin, where snapshots lie beside a log in a folder that no other process has, and where nothing is still to be compiled,
-    which would be in this process. None: nothing was begun, and whatever is wrong is found again, and told, by the start."""
-    with suppress(Exception):
+    """Begin, where snapshots lie beside a log in files, and where nothing is still to be compiled: that would be in this process.
+    None: nothing was begun, and whatever is wrong is found again, and told, by the start.
+
+    Raises LogFailed for a folder that another process has: who went on could take the port that this one is about to take, and
+    both would end.
+    """
+    try:
         settings = WriteSettings()
         scheme, _, rest = settings.log_address.partition(":")
         if scheme == "file" and settings.snapshots_address and not settings.snapshots and is_all_compiled():
             return _begun(Path(rest), Path(settings.snapshots_address.partition(":")[2]))
+    except LogFailed:
+        raise
+    except Exception:
+        return None
     return None
 
 
-def _begun(folder: Path, snapshots: Path) -> StartAhead | None:
-    """Not before the folder is ours: what is read takes the memory of a partition's state twice. Raises OSError."""
-    try:
-        lock = lock_folder(folder)
-    except LogFailed:
-        return None
+def _begun(folder: Path, snapshots: Path) -> StartAhead:
+    """Not before the folder is ours: what is read takes the memory of a partition's state twice. Raises LogFailed, OSError."""
+    lock = lock_folder(folder)
     reader = WholeReader(FileStore(snapshots, in_place=True))
     ahead = StartAhead(reader, folder, lock)
     # No threads, no memory: whoever asks for them reads them then, and tells what fails. The lock is kept, whatever it was: by a

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from deploy.start_ahead import start_ahead
+from deploy.start_ahead import StartAhead, start_ahead
+from write_side.contract.log.log import LogFailed
 
 
 def up(
@@ -24,7 +25,11 @@ def up(
 
       FANFOLD_DATA=/srv/wallet FANFOLD_PARTITIONS=2 fanfold up --port 9000
     """
-    ahead = start_ahead()
+    ahead: StartAhead | LogFailed | None
+    try:
+        ahead = start_ahead()
+    except LogFailed as failure:
+        ahead = failure  # told like all others, by what is imported now
     gc.disable()  # as for every command's import (`main.py`)
     from fanfold.cli.services import one_process_up
 

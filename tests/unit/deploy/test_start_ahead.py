@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 
 from deploy import start_ahead
+from fanfold.cli.up import up
 from tests.unit.write_side.contract.snapshots.growing import Growing
 from write_side.contract.log.log import LogFailed
 from write_side.contract.log.log_file import FileLog
@@ -94,10 +96,19 @@ async def test_whatever_fails_ahead_the_folder_stays_with_this_start(
         ahead.end()
 
 
-async def test_nothing_is_begun_in_a_folder_that_another_process_has(tmp_path: Path) -> None:
-    log = await FileLog.open(tmp_path, 1)
-    assert start_ahead.start_ahead() is None
+async def test_a_start_ends_at_once_where_another_process_has_the_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before it takes the port, which that process may be about to take."""
+    ahead = start_ahead.start_ahead()
+    assert ahead is not None
+    with pytest.raises(typer.Exit) as ended:
+        up()
+    assert ended.value.exit_code == 1
+    assert "in use by process" in capsys.readouterr().err
+    log = await FileLog.open(tmp_path, 1, lock=ahead.lock_for_log())
     await log.close()
+    ahead.end()
 
 
 @pytest.mark.parametrize(
