@@ -13,6 +13,7 @@ from fanfold.cli.up import up
 from tests.unit.write_side.contract.snapshots.growing import Growing
 from write_side.contract.log.log import LogFailed
 from write_side.contract.log.log_file import FileLog
+from write_side.contract.snapshots.read_whole import WholeReader
 from write_side.contract.snapshots.snapshots import Snapshots, newest_of_all
 from write_side.contract.snapshots.store_file import FileStore
 from write_side.ledger.commands.fingerprint import FINGERPRINTS
@@ -88,7 +89,7 @@ async def test_whatever_fails_ahead_the_folder_stays_with_this_start(
     def fails(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(start_ahead.WholeReader, "begin_ahead", fails)
+    monkeypatch.setattr(WholeReader, "begin_ahead", fails)
     ahead = start_ahead.start_ahead()
     log = await FileLog.open(tmp_path, 1, lock=None if ahead is None else ahead.lock_for_log())
     await log.close()
