@@ -30,8 +30,12 @@ def up(
         ahead = start_ahead()
     except LogFailed as failure:
         ahead = failure  # told like all others, by what is imported now
-    gc.disable()  # as for every command's import (`main.py`)
-    from fanfold.cli.services import one_process_up
+    try:
+        gc.disable()  # as for every command's import (`main.py`)
+        from fanfold.cli.services import one_process_up
 
-    gc.enable()
-    one_process_up({name: value for name, value in (("port", port), ("host", host)) if value is not None}, ahead)
+        gc.enable()
+        one_process_up({name: value for name, value in (("port", port), ("host", host)) if value is not None}, ahead)
+    finally:
+        if isinstance(ahead, StartAhead):
+            ahead.end()  # of a start that never came to serve: the process would read all snapshots before it ends

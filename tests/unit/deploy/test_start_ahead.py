@@ -112,6 +112,18 @@ async def test_a_start_ends_at_once_where_another_process_has_the_folder(
     ahead.end()
 
 
+async def test_a_start_that_fails_before_it_serves_ends_what_it_began(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The process would go on until all snapshots are read, with the folder in hand."""
+    monkeypatch.setenv("FANFOLD_PORT", "none")
+    before_s = sys.getswitchinterval()
+    with pytest.raises(typer.Exit):
+        up()
+    assert sys.getswitchinterval() == before_s
+    await (await FileLog.open(tmp_path, 1)).close()
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
