@@ -29,18 +29,23 @@ waits for a second beside an import."""
 class StartAhead:
     """reader: which is given to the snapshots of the log. `end` it once the start is over.
 
-    lock: a descriptor that holds the data folder, until the log has it.
+    lock: a descriptor that holds `folder`, of the data, until the log has it.
     """
 
-    def __init__(self, reader: WholeReader, lock: int) -> None:
+    def __init__(self, reader: WholeReader, folder: Path, lock: int) -> None:
         self.reader = reader
+        self._folder = folder
         self._lock: int | None = lock
         self._switch_s = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_S)
 
     def lock_for_log(self) -> int | None:
-        """The lock is whose log opens with it from now on. None the second time."""
+        """The lock is whose log opens with it from now on. None the second time, and where another folder has come into the place
+        of ours meanwhile (a disk was mounted there, a link set to another one): of that one nothing is locked yet."""
         lock, self._lock = self._lock, None
+        if lock is not None and not _is_of(lock, self._folder):
+            os.close(lock)
+            return None
         return lock
 
     def end(self) -> None:
@@ -51,25 +56,40 @@ class StartAhead:
             os.close(lock)
 
 
+def _is_of(lock: int, folder: Path) -> bool:
+    """Whether this is the lock that another process would find in the folder."""
+    try:
+        return os.path.samestat(os.fstat(lock), (folder / "lock").stat())
+    except OSError:
+        return False
+
+
 def start_ahead() -> StartAhead | None:
-    """Begin, where snapshots lie beside a log in a folder that no other process has, and where nothing is still to be compiled,
-    which would be in this process. None: nothing was begun, and whatever is wrong is found again, and told, by the start."""
-    with suppress(Exception):
+    """Begin, where snapshots lie beside a log in files, and where nothing is still to be compiled: that would be in this process.
+    None: nothing was begun, and whatever is wrong is found again, and told, by the start.
+
+    Raises LogFailed for a folder that another process has: who went on could take the port that this one is about to take, and
+    both would end.
+    """
+    try:
         settings = WriteSettings()
         scheme, _, rest = settings.log_address.partition(":")
         if scheme == "file" and settings.snapshots_address and not settings.snapshots and is_all_compiled():
             return _begun(Path(rest), Path(settings.snapshots_address.partition(":")[2]))
+    except LogFailed:
+        raise
+    except Exception:
+        return None
     return None
 
 
-def _begun(folder: Path, snapshots: Path) -> StartAhead | None:
-    """Not before the folder is ours: what is read takes the memory of a partition's state twice. Raises OSError."""
-    try:
-        lock = lock_folder(folder)
-    except LogFailed:
-        return None
+def _begun(folder: Path, snapshots: Path) -> StartAhead:
+    """Not before the folder is ours: what is read takes the memory of a partition's state twice. Raises LogFailed, OSError."""
+    lock = lock_folder(folder)
     reader = WholeReader(FileStore(snapshots, in_place=True))
-    ahead = StartAhead(reader, lock)
-    with suppress(OSError, RuntimeError):  # no threads; whoever asks for them reads them then, and tells what fails
+    ahead = StartAhead(reader, folder, lock)
+    # No threads, no memory: whoever asks for them reads them then, and tells what fails. The lock is kept, whatever it was: by a
+    # descriptor that nobody knows of, the start would find its folder in use by itself.
+    with suppress(Exception):
         reader.begin_ahead([each.name for each in newest_of_all(reader.store)], (FINGERPRINTS, None))
     return ahead

@@ -10,7 +10,7 @@ import datetime
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, Literal, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 import msgspec
 
@@ -41,6 +41,7 @@ from fanfold.api.answers.positions import PositionsNow
 from fanfold.api.answers.statement import Entries
 from fanfold.api.answers.under_way import OpenTransfers
 from fanfold.api.ids import new_id
+from fanfold.api.questions import BatchMode, Direction, Order
 from fanfold.api.requests import BATCH_LINES_MAX, Capture, Command, Hold, Open, Reverse, Transfer, Void, between
 from fanfold.api.routes import NDJSON, Route
 from fanfold.api.words.beside import moment_text
@@ -60,10 +61,6 @@ BATCH_ITEMS_MAX: Final = BATCH_LINES_MAX
 
 TOKEN_VARIABLE: Final = "FANFOLD_TOKEN"
 """Never an argument of a command: those are shown to everybody on the machine."""
-
-BatchMode = Literal["continue", "stop", "atomic"]
-Order = Literal["newest", "oldest"]
-Direction = Literal["in", "out"]
 
 T = TypeVar("T")
 

@@ -24,6 +24,10 @@ TRANSFERS_MAX: Final = 1_000
 TRANSFERS_DEFAULT: Final = 100
 OLDER_THAN_S_MAX: Final = 1_000_000_000
 """Some 31 years, so that the subtraction from now stays a time."""
+BatchMode = Literal["continue", "stop", "atomic"]
+Order = Literal["newest", "oldest"]
+Direction = Literal["in", "out"]
+
 BALANCES_MAX: Final = 10_000
 """What one socket of a gateway may subscribe to."""
 IDS_MAX: Final = 512
@@ -156,7 +160,7 @@ class OfEntries(Waiting):
     """Which entries of an account: a page of its statement."""
 
     order: Annotated[
-        Literal["newest", "oldest"],
+        Order,
         Field(description="Which come first."),
         Says("parameter_malformed", "must be newest or oldest"),
     ] = "newest"
@@ -166,7 +170,7 @@ class OfEntries(Waiting):
     before: Optionally[Annotated[Instant, Field(description="Only entries of before this time.")]] = None
     direction: Optionally[
         Annotated[
-            Literal["in", "out"],
+            Direction,
             Field(description="Only what the account received (`in`), or gave (`out`)."),
             Says("parameter_malformed", "must be in or out"),
         ]
@@ -361,7 +365,7 @@ class OfBatch:
     """What a refused line means for the others."""
 
     mode: Annotated[
-        Literal["continue", "stop", "atomic"],
+        BatchMode,
         Says("mode_malformed", "must be one of continue, stop, atomic"),
         Field(
             description=(

@@ -10,10 +10,12 @@ from deploy.settings import ProcessSettings
 from deploy.start_ahead import StartAhead
 from fanfold.cli.known_failures import STOPPED, failures_told
 from fanfold.cli.output import complain, write
+from write_side.contract.log.log import LogFailed
 
 
-def one_process_up(given: Mapping[str, int | str], ahead: StartAhead | None) -> None:
-    """All sides in one process (`up.py`). given: settings by the command line; ahead: what was begun already."""
+def one_process_up(given: Mapping[str, int | str], ahead: StartAhead | LogFailed | None) -> None:
+    """All sides in one process (`up.py`). given: settings by the command line; ahead: what was begun already, or why it cannot
+    be."""
 
     def started(address: str, reasons: Sequence[str]) -> None:
         _tell("fanfold", address, reasons)
@@ -21,6 +23,8 @@ def one_process_up(given: Mapping[str, int | str], ahead: StartAhead | None) -> 
         complain("Open it in a browser to watch balances live. Ctrl-C stops; the data stays.")
 
     def serve() -> None:
+        if isinstance(ahead, LogFailed):
+            raise ahead
         settings = ProcessSettings.model_validate(ProcessSettings().model_dump() | dict(given))
         one_process.main(settings, started, ahead)
 

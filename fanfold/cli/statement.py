@@ -17,7 +17,7 @@ from fanfold.answers import Refusal
 from fanfold.api.answers.statement import Entries, Entry
 from fanfold.api.csv_cells import cell, flags_cell
 from fanfold.api.malformed import Malformed
-from fanfold.api.questions import ENTRIES_DEFAULT, ENTRIES_MAX
+from fanfold.api.questions import ENTRIES_DEFAULT, ENTRIES_MAX, Direction
 from fanfold.api.values import told_of
 from fanfold.cli.asking import (
     DEFAULT_URL,
@@ -34,7 +34,7 @@ from fanfold.cli.move_options import fail_typed
 from fanfold.cli.output import complain, is_terminal, laid_out, say, say_next
 from fanfold.cli.sheet import Column, Sheet
 from fanfold.cli.times import TIME_HELP, time_of
-from fanfold.client import Client, Direction, NotAnswered
+from fanfold.client import Client, NotAnswered
 
 CSV_COLUMNS: Final = (
     "version", "at", "position", "transfer", "kind", "asset", "amount", "posted", "held", "available", "accounts", "reference",

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from deploy.start_ahead import start_ahead
+from deploy.start_ahead import StartAhead, start_ahead
+from write_side.contract.log.log import LogFailed
 
 
 def up(
@@ -24,9 +25,17 @@ def up(
 
       FANFOLD_DATA=/srv/wallet FANFOLD_PARTITIONS=2 fanfold up --port 9000
     """
-    ahead = start_ahead()
-    gc.disable()  # as for every command's import (`main.py`)
-    from fanfold.cli.services import one_process_up
+    ahead: StartAhead | LogFailed | None
+    try:
+        ahead = start_ahead()
+    except LogFailed as failure:
+        ahead = failure  # told like all others, by what is imported now
+    try:
+        gc.disable()  # as for every command's import (`main.py`)
+        from fanfold.cli.services import one_process_up
 
-    gc.enable()
-    one_process_up({name: value for name, value in (("port", port), ("host", host)) if value is not None}, ahead)
+        gc.enable()
+        one_process_up({name: value for name, value in (("port", port), ("host", host)) if value is not None}, ahead)
+    finally:
+        if isinstance(ahead, StartAhead):
+            ahead.end()  # of a start that never came to serve: the process would read all snapshots before it ends

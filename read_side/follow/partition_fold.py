@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
@@ -177,13 +177,18 @@ class PartitionFold:
 
 
 async def folded_through(fold: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
-    """What folding in a thread returns. Who is cancelled waits for its end: a partition that another projector has taken over, or
-    whose log was away, goes on with the same fold, which a thread left behind would change beneath it."""
+    """What folding in a thread returns. Who is cancelled, however often, waits for its end: a partition that another projector
+    has taken over, or whose log was away, goes on with the same fold, which a thread left behind would change beneath it. What
+    fails then is told by nobody: who goes on finds it again."""
     folding = asyncio.ensure_future(asyncio.to_thread(fold, *given, **named))
     try:
         return await asyncio.shield(folding)
     except asyncio.CancelledError:
-        await asyncio.wait([folding])
+        while not folding.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([folding])
+        if not folding.cancelled():
+            folding.exception()  # or it would be said, as an exception that nobody has taken
         raise
 
 

@@ -52,6 +52,16 @@ MAY_IMPORT: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("tests/", OURS),
 )
 
+MAY_NOT_IMPORT: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
+    ("write_side/contract/words/", tuple(f"fanfold.api.{http}" for http in ("routes", "problems", "openapi"))),
+    ("write_side/ledger/", tuple(f"write_side.contract.{room}" for room in ("archive", "snapshots"))),
+    ("gateway/protocol/", tuple(f"gateway.{shell}" for shell in ("metrics", "settings"))),
+    *((f"{side}/", (f"{side}.wiring",)) for side in SIDES),
+    ("fanfold/", ("fanfold.cli", "fanfold.doors")),
+)
+"""Of what stands in a room, or beside the rooms, what else is not for it: words know nothing of HTTP, rules do no I/O, what is
+put together knows nothing of who puts it together, and the client is no program."""
+
 ROOMS: Final[dict[str, tuple[str, ...]]] = {
     "write_side": ("doors", "intake", "owner", "id_runs", "queue", "ledger", "contract"),
     "write_side/ledger": ("again", "deciding", "across", "rules", "commands"),
@@ -87,6 +97,7 @@ PURE_FOLDERS: Final = (
     "write_side/ledger/",
     "read_side/contract/",
     "read_side/fold/",
+    "read_side/tell/",
     *(f"read_side/webhooks/{pure}.py" for pure in ("batches", "delivery", "hooks", "signing")),
     "gateway/protocol/",
     "gateway/limits/",
@@ -234,6 +245,7 @@ def check_source(path: str, source: str) -> list[Violation]:
     return [
         *_other_folders(path, imports),
         *_rooms_above(path, imports),
+        *_not_for_it(path, imports),
         *_concrete_adapters(path, imports),
         *_impure_code(path, tree, imports),
     ]
@@ -250,6 +262,15 @@ def _rooms_above(path: str, imports: list[_Import]) -> Iterator[Violation]:
                 yield Violation(
                     f"{path}:{each.line}", f"{folder}/{own} may not import {each.target}: {other} is above it"
                 )
+
+
+def _not_for_it(path: str, imports: list[_Import]) -> Iterator[Violation]:
+    if path.startswith(("fanfold/cli/", "fanfold/doors/", "write_side/designs/")) or path == "fanfold/__main__.py":
+        return
+    for folder, packages in MAY_NOT_IMPORT:
+        for each in imports if path.startswith(folder) else ():
+            if any(_within(each.target, package) for package in packages):
+                yield Violation(f"{path}:{each.line}", f"{folder} may not import {each.target}")
 
 
 def _room(path: str, folder: str, rooms: tuple[str, ...]) -> str | None:

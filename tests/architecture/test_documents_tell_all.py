@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from jsonschema_rs import Draft202012Validator
 
+from fanfold.api.answers.members import RESULTS
 from fanfold.api.asyncapi import stream_document
 from fanfold.api.frames.answered import ErrorFrame
+from fanfold.api.frames.kinds import GATEWAY_FRAMES
 from fanfold.api.openapi import PROBES, public_document, side_document
 from fanfold.api.problems import PROBLEMS
 from fanfold.api.routes import (
@@ -27,6 +29,7 @@ from fanfold.api.routes import (
     VOID,
     Route,
 )
+from write_side.contract.tell.answers import RESULTS as RESULTS_TOLD
 from write_side.contract.words.codes import PRECEDENCE, REFUSALS, Code, Kind
 
 ROOT = Path(__file__).parents[2]
@@ -76,11 +79,12 @@ ANSWERED = {
     for answered in route.answered.values()
     if isinstance(answered.model, type)
 } | {"Problem"}
+FRAMES = {each.__name__ for each in GATEWAY_FRAMES}
 
 
-@pytest.mark.parametrize("name", sorted(ANSWERED))
-def test_every_answer_has_an_example_that_fits_it(name: str) -> None:
-    document = DOCUMENTS["public"] if name in PUBLIC["components"]["schemas"] else DOCUMENTS["read"]
+@pytest.mark.parametrize("name", sorted(ANSWERED | FRAMES))
+def test_every_answer_and_frame_has_an_example_that_fits_it(name: str) -> None:
+    document = next(made for made in DOCUMENTS.values() if name in made["components"]["schemas"])
     whole = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
     examples = document["components"]["schemas"][name]["examples"]
     assert examples
@@ -201,3 +205,7 @@ def test_only_the_table_makes_problem_documents() -> None:
         if "urn:fanfold:problem" in source.read_text()
     ]
     assert sorted(made) == ["fanfold/api/answers/problem.py", "fanfold/api/problems.py"]
+
+
+def test_every_word_for_what_was_done_is_one_that_answers_may_have() -> None:
+    assert {*RESULTS_TOLD.values()} == {*RESULTS}

@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import urllib.parse
 from collections.abc import Iterator, Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, get_args
 
 from prometheus_client import CollectorRegistry, Histogram
 
 from fanfold.api.body_checks import plain_transfers
 from fanfold.api.malformed import Malformed
+from fanfold.api.questions import BatchMode
 from fanfold.api.requests import BATCH_BYTES_MAX, BATCH_LINES_MAX, BODY_BYTES_MAX
 from fanfold.doors.answer import ARROW, NDJSON, Response, encode_line, encode_lines, malformed_document
 from fanfold.doors.batch_lines import asked_by, in_turns, lines_of
@@ -39,7 +40,7 @@ PLAIN_A_TURN: Final = 512
 """Plain transfers read before other requests get a turn: some 1 ms."""
 
 ITEMS: Final = (1, 8, 64, 256, 1024, 4096, 8192)
-_MODES: Final = {"continue": Mode.CONTINUE, "stop": Mode.STOP, "atomic": Mode.ATOMIC}
+_MODES: Final = {word: Mode[word.upper()] for word in get_args(BatchMode)}
 
 Document = dict[str, object]
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from fanfold.api.answers.members import AccountName
-from fanfold.api.declared import OPEN
+from fanfold.api.declared import OPEN, shown
 from fanfold.api.frames.members import OP, AnswerNumber, History, Number, Sub, TopicHistory, TopicName
 from fanfold.api.words.rules import Optionally
 
@@ -76,4 +76,10 @@ class Ack:
     ] = None
     op: Annotated[Literal["ack"], OP] = "ack"
 
-    __pydantic_config__ = OPEN
+    __pydantic_config__ = shown(
+        {
+            "op": "ack",
+            "id": 1,
+            "accounts": [{"account": "alice", "sub": 1, "version": 7, "history": "4232c58426196694"}],
+        }
+    )

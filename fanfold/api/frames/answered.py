@@ -9,8 +9,9 @@ from pydantic import Field
 
 from fanfold.api.answers.members import Id
 from fanfold.api.answers.problem import ProblemCode, ProblemDetail, ProblemTitle
-from fanfold.api.declared import OPEN
+from fanfold.api.declared import shown
 from fanfold.api.frames.members import OP, AnswerNumber, Number
+from fanfold.api.problems import PROBLEMS
 from fanfold.api.words.rules import Optionally
 
 
@@ -21,7 +22,7 @@ class Pong:
     id: AnswerNumber
     op: Annotated[Literal["pong"], OP] = "pong"
 
-    __pydantic_config__ = OPEN
+    __pydantic_config__ = shown({"op": "pong", "id": 3})
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,13 @@ class AnswersFrame:
     ]
     op: Annotated[Literal["answers"], OP] = "answers"
 
-    __pydantic_config__ = OPEN
+    __pydantic_config__ = shown(
+        {
+            "op": "answers",
+            "id": 5,
+            "answers": [{"status": 201, "id": "01970f3e-7b1a-7c3e-8a2b-1234567890ab", "result": "done"}],
+        }
+    )
 
 
 @dataclass(frozen=True)
@@ -57,4 +64,12 @@ class ErrorFrame:
     ] = None
     op: Annotated[Literal["error"], OP] = "error"
 
-    __pydantic_config__ = OPEN
+    __pydantic_config__ = shown(
+        {
+            "op": "error",
+            "id": 4,
+            "code": "account_malformed",
+            "title": PROBLEMS["account_malformed"].title,
+            "detail": PROBLEMS["account_malformed"].detail,
+        }
+    )

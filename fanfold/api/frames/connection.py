@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from fanfold.api.declared import OPEN
+from fanfold.api.declared import OPEN, shown
 from fanfold.api.frames.members import OP, Number
 from fanfold.api.words.rules import Optionally
 from fanfold.api.words.told import Moment
@@ -20,7 +20,7 @@ class Status:
     live: Annotated[bool, Field(description="Whether what was told is up to date.")]
     op: Annotated[Literal["status"], OP] = "status"
 
-    __pydantic_config__ = OPEN
+    __pydantic_config__ = shown({"op": "status", "live": False})
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,15 @@ class Hello:
     ] = None
     op: Annotated[Literal["hello"], OP] = "hello"
 
-    __pydantic_config__ = OPEN
+    __pydantic_config__ = shown(
+        {
+            "op": "hello",
+            "connection": "c-17",
+            "time": "2026-01-31T12:00:00.000000Z",
+            "heartbeat_ms": 25_000,
+            "limits": {"accounts": 10_000, "accounts_a_message": 1_000, "topics_a_message": 100},
+        }
+    )
 
 
 @dataclass(frozen=True)
@@ -75,7 +83,7 @@ class Heartbeat:
     ]
     op: Annotated[Literal["heartbeat"], OP] = "heartbeat"
 
-    __pydantic_config__ = OPEN
+    __pydantic_config__ = shown({"op": "heartbeat", "time": "2026-01-31T12:00:25.000000Z", "positions": "0:17,1:4"})
 
 
 @dataclass(frozen=True)
@@ -89,4 +97,4 @@ class Bye:
     ]
     op: Annotated[Literal["bye"], OP] = "bye"
 
-    __pydantic_config__ = OPEN
+    __pydantic_config__ = shown({"op": "bye", "code": 1012, "reason": "the gateway is stopping", "after_ms": 3_120})

@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from fanfold.api.answers.members import AssetName, Flags, Id
-from fanfold.api.declared import OPEN
+from fanfold.api.declared import OPEN, shown
 from fanfold.api.frames.members import OP, Sub, TopicHistory, TopicName, TopicNumber, Version
 from fanfold.api.words.rules import Optionally
 from fanfold.api.words.told import Balance, Moment, OptionalBalance
@@ -46,7 +46,21 @@ class BalancesFrame:
     items: Annotated[tuple[BalanceItem, ...], Field(description="One for each account that changed.")]
     op: Annotated[Literal["balances"], OP] = "balances"
 
-    __pydantic_config__ = OPEN
+    __pydantic_config__ = shown(
+        {
+            "op": "balances",
+            "items": [
+                {
+                    "sub": 1,
+                    "v": 8,
+                    "posted": "750",
+                    "held": "0",
+                    "available": "750",
+                    "at": "2026-01-31T12:00:00.000000Z",
+                }
+            ],
+        }
+    )
 
 
 @dataclass(frozen=True)
@@ -58,7 +72,9 @@ class TransferFrame:
     phase: Annotated[str, Field(description="Where the transfer stands now.")]
     op: Annotated[Literal["transfer"], OP] = "transfer"
 
-    __pydantic_config__ = OPEN
+    __pydantic_config__ = shown(
+        {"op": "transfer", "sub": 1, "id": "01970f3e-7b1a-7c3e-8a2b-1234567890ab", "phase": "done"}
+    )
 
 
 @dataclass(frozen=True)
@@ -68,7 +84,7 @@ class TransfersMissed:
     sub: Sub
     op: Annotated[Literal["transfers_missed"], OP] = "transfers_missed"
 
-    __pydantic_config__ = OPEN
+    __pydantic_config__ = shown({"op": "transfers_missed", "sub": 1})
 
 
 @dataclass(frozen=True)
@@ -97,4 +113,13 @@ class TopicFrame:
     ] = None
     op: Annotated[Literal["topic"], OP] = "topic"
 
-    __pydantic_config__ = OPEN
+    __pydantic_config__ = shown(
+        {
+            "op": "topic",
+            "topic": "leaderboard",
+            "number": 12,
+            "history": "1-0",
+            "positions": "0:17,1:4",
+            "rows": [{"account": "alice", "posted": "750"}],
+        }
+    )

@@ -6,11 +6,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 
 from deploy import start_ahead
+from fanfold.cli.up import up
 from tests.unit.write_side.contract.snapshots.growing import Growing
 from write_side.contract.log.log import LogFailed
 from write_side.contract.log.log_file import FileLog
+from write_side.contract.snapshots.read_whole import WholeReader
 from write_side.contract.snapshots.snapshots import Snapshots, newest_of_all
 from write_side.contract.snapshots.store_file import FileStore
 from write_side.ledger.commands.fingerprint import FINGERPRINTS
@@ -59,10 +62,66 @@ async def test_a_start_that_fails_before_its_log_is_open_gives_the_folder_back(t
     await (await FileLog.open(tmp_path, 1)).close()
 
 
-async def test_nothing_is_begun_in_a_folder_that_another_process_has(tmp_path: Path) -> None:
-    log = await FileLog.open(tmp_path, 1)
-    assert start_ahead.start_ahead() is None
+async def test_no_log_is_written_in_a_folder_that_came_into_its_place_with_the_lock_of_the_old_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As when a disk is mounted there, or a link is set to another release, while the rest is imported."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    monkeypatch.setenv("FANFOLD_DATA", str(folder))
+    for name in ("gone", "another"):
+        ahead = start_ahead.start_ahead()
+        assert ahead is not None
+        folder.rename(tmp_path / f"{name}-before")
+        if name == "another":
+            folder.mkdir()
+            (folder / "lock").touch()
+        log = await FileLog.open(folder, 1, lock=ahead.lock_for_log())
+        with pytest.raises(LogFailed, match="in use"):
+            await FileLog.open(folder, 1)
+        ahead.end()
+        await log.close()
+
+
+async def test_whatever_fails_ahead_the_folder_stays_with_this_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fails(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(WholeReader, "begin_ahead", fails)
+    ahead = start_ahead.start_ahead()
+    log = await FileLog.open(tmp_path, 1, lock=None if ahead is None else ahead.lock_for_log())
     await log.close()
+    if ahead is not None:
+        ahead.end()
+
+
+async def test_a_start_ends_at_once_where_another_process_has_the_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before it takes the port, which that process may be about to take."""
+    ahead = start_ahead.start_ahead()
+    assert ahead is not None
+    with pytest.raises(typer.Exit) as ended:
+        up()
+    assert ended.value.exit_code == 1
+    assert "in use by process" in capsys.readouterr().err
+    log = await FileLog.open(tmp_path, 1, lock=ahead.lock_for_log())
+    await log.close()
+    ahead.end()
+
+
+async def test_a_start_that_fails_before_it_serves_ends_what_it_began(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The process would go on until all snapshots are read, with the folder in hand."""
+    monkeypatch.setenv("FANFOLD_PORT", "none")
+    before_s = sys.getswitchinterval()
+    with pytest.raises(typer.Exit):
+        up()
+    assert sys.getswitchinterval() == before_s
+    await (await FileLog.open(tmp_path, 1)).close()
 
 
 @pytest.mark.parametrize(
