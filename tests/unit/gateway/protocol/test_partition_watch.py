@@ -103,7 +103,8 @@ class Client:
         self.current: set[str] = set()
         """Accounts of which something was sent in this subscription."""
         self.silent: set[str] = set()
-        """Accounts that it named and that were not live: they stand still until that is answered, while the others go on."""
+        """Accounts that it named while they were not live, or whose feed broke since: they stand still until that is answered,
+        while the others go on."""
         self.anew: set[str] = set()
         """Accounts that it named last without saying what it has, since they are open."""
         self.acked: set[str] = set()
@@ -181,6 +182,8 @@ class FeedToClients(RuleBasedStateMachine):
         coming, self.coming = self.coming, []
         for sent in coming:
             self.watch.take(sent)
+            for who in self.clients:  # what was named again when the feed broke
+                who.silent |= {name for name, each in who.session.by_account.items() if each.stage is Stage.NAMED}
             self._repair_when_due()
 
     @rule(
