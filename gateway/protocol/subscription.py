@@ -147,6 +147,7 @@ class Subscription:
     pace: how often it may be told, as the last request that was granted says. partition: of the account, once registered.
     shown: the name that the client knows; another one than what is watched where that may not be read: then nobody has `account`.
     newest: the newest version offered, or the client's `since`; sent: the newest sent. due: the feed position of its release.
+    before: what `newest` was before a grant took it back, so that the same is told again.
     unanswered: requests that name it and have no answer; granted: None until one is acknowledged, then whether it wants phases.
     read: whether its state was ever read here (that there is no such account, too).
     asked_alone, alone: requests by its own name that are not answered; whether one was granted and not taken back since. Else it
@@ -157,7 +158,7 @@ class Subscription:
     """
 
     __slots__ = (
-        "account", "alone", "asked_alone", "due", "first", "gone", "granted", "history", "id", "missed", "newest",
+        "account", "alone", "asked_alone", "before", "due", "first", "gone", "granted", "history", "id", "missed", "newest",
         "number", "pace", "partition", "phases", "read", "sent", "session", "shown", "stage", "transfers", "unanswered",
         "unsent",
     )  # fmt: skip
@@ -171,6 +172,7 @@ class Subscription:
         self.pace: Pace | None = None
         self.stage = Stage.NAMED
         self.newest = -1
+        self.before = -1
         self.sent = -1
         self.due = -1
         self.unsent: Item | None = None
@@ -200,6 +202,10 @@ class Subscription:
         """The newest version that the client is known to have; -1 for none."""
         return self.newest if self.unsent is None else self.sent
 
+    def is_ahead(self, item: Item) -> bool:
+        """Whether a state that was read is newer than all that was offered so far."""
+        return item.version > self.newest and item.version > self.before
+
     @property
     def open(self) -> bool:
         return self.stage is not Stage.ENDED
@@ -222,6 +228,7 @@ class Subscription:
             self.session.outbox.withdraw(self)  # nothing of it waits for the pace of before
         self.id, self.gone = id, None  # what is held of it is told by the ack
         has = -1 if since is None else since
+        self.before = max(self.before, self.newest)
         if self.unsent is not None and self.unsent.version >= (has + 1 if self.granted is None else has):
             self.newest = self.unsent.version
         else:
@@ -235,9 +242,11 @@ class Subscription:
 
     def refuse(self) -> None:
         """A request is refused: nothing of it stays, and what was granted to another does."""
-        if self.unsent is not None and self.unsent.version <= self.sent:
-            self.unsent = None  # it would only have been sent again
+        if self.unsent is not None and self.unsent.version <= self.sent and not self.first:
+            self.unsent = None  # it would only have been sent again, and no ack has promised that
             self.session.outbox.withdraw(self)
+            if self.live:
+                self._put()  # phases of its transfers go on waiting
         self._answered(Event.LAST_REFUSED if self.granted is None else self._granted_last)
 
     def found(self) -> None:
@@ -302,7 +311,7 @@ class Subscription:
         self.history = history
         if self.gone is None and self.newest >= 0:
             self.gone = ""
-        self.newest = self.sent = self.due = -1
+        self.newest = self.before = self.sent = self.due = -1
         self.unsent, self.first = None, True
         if self.live and (self.phases or self.missed):
             self.session.outbox.put_phases(self)

@@ -122,10 +122,10 @@ class CheckedCommands:
         Of an id that nothing has yet nothing may be done, also where a line of the same request is about to make a hold under it:
         by the time the request is run the id may be another's, and that hold refused.
         """
-        outcomes = {each.id: each for each in map(partial(_of_an_id, principal), commands) if each is not None}
-        parties = await self._parties([*outcomes], at_once=True)
+        outcomes = dict.fromkeys(each for each in map(partial(_of_an_id, principal), commands) if each is not None)
+        parties = await self._parties([*dict.fromkeys(each.id for each in outcomes)], at_once=True)
         principal = await self._knowing(principal, commands, outcomes, parties)
-        refused = [id for id, each in outcomes.items() if not of_outcome(principal, each, parties[id])]
+        refused = _refused(principal, outcomes, parties)
         if refused:
             # All of the log is looked at for what is not known, and for an id of nothing in the place of each that is: so what is
             # hidden takes as long as what is not there.
@@ -133,14 +133,14 @@ class CheckedCommands:
             found = await self._parties([*stands_for.values()], at_once=False)
             late = {id: found[id] for id in refused if not parties[id]}
             parties = {**parties, **late}
-            principal = await self._knowing(principal, (), {id: outcomes[id] for id in late if late[id]}, parties)
+            principal = await self._knowing(principal, (), (each for each in outcomes if late.get(each.id)), parties)
         return Known(principal, parties)
 
     async def _knowing(
         self,
         principal: Principal,
         commands: Iterable[Open | Command],
-        outcomes: Mapping[str, OfOutcome],
+        outcomes: Iterable[OfOutcome],
         parties: Mapping[str, Sequence[Party]],
     ) -> Principal:
         """Whose those accounts are on which it depends what may be done, and as far as somebody says so, what may be shown."""
@@ -151,9 +151,9 @@ class CheckedCommands:
             of_it, more = unclear(principal, command)
             needed += of_it
             wished += more
-        for id, outcome in outcomes.items():
-            names = names_of(parties[id])
-            if of_outcome(principal, outcome, parties[id]):
+        for outcome in outcomes:
+            names = names_of(parties[outcome.id])
+            if of_outcome(principal, outcome, parties[outcome.id]):
                 wished += names
             else:
                 needed += names or [self.owners.nobodys()]
@@ -181,6 +181,13 @@ def _of_an_id(principal: Principal, command: Open | Command) -> OfOutcome | None
         return None
     verdict = allowed(principal, command)
     return verdict if isinstance(verdict, OfOutcome) and principal.may_somewhere(verdict.given) else None
+
+
+def _refused(
+    principal: Principal, outcomes: Iterable[OfOutcome], parties: Mapping[str, Sequence[Party]]
+) -> dict[str, None]:
+    """The ids of which something that is asked may not be done, as far as is known."""
+    return {each.id: None for each in outcomes if not of_outcome(principal, each, parties[each.id])}
 
 
 def names_of(parties: Iterable[Party]) -> list[str]:

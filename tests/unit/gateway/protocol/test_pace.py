@@ -145,6 +145,28 @@ def test_who_waits_for_the_pace_is_withdrawn_with_all_that_waits() -> None:
     assert len(shell.told) == 1
 
 
+def test_a_phase_that_waits_is_told_though_another_request_for_its_account_is_refused() -> None:
+    session = Session(10)
+    shell = Shell(session)
+    [alice] = subscribed(session, "alice", max_rate_hz=1, transfers=True)
+    first, second = (
+        session.receive(json.dumps({"op": "subscribe", "id": id, "accounts": [{"account": "alice"}]} | asked))
+        for id, asked in ((2, {"max_rate_hz": 1, "transfers": True}), (3, {}))
+    )
+    assert isinstance(first, Watch)
+    assert isinstance(second, Watch)
+    shell.flush()
+    session.acknowledge(first, {"alice": 0})
+    shell.flush()
+    alice.offer(state(0))  # told before, and to be told again
+    alice.offer_phase(TRANSFER, "done")
+    session.refuse(second, "upstream_unavailable", "")
+    shell.flush()
+    shell.pass_ms(2_000)
+    assert [each["phase"] for each in shell.others if each["op"] == "transfer"] == ["done"]
+    assert [told for _, told in shell.told] == [{1: 0}, {1: 0}], "and the state that was granted"
+
+
 def test_an_outbox_in_which_nothing_has_a_pace_knows_of_none() -> None:
     assert Outbox().rests_begun() == []
 

@@ -103,7 +103,9 @@ class Client:
         self.current: set[str] = set()
         """Accounts of which something was sent in this subscription."""
         self.silent: set[str] = set()
-        """Accounts that it named again and that stand still until that is answered, while the others go on."""
+        """Accounts that it named and that were not live: they stand still until that is answered, while the others go on."""
+        self.anew: set[str] = set()
+        """Accounts that it named last without saying what it has, since they are open."""
         self.acked: set[str] = set()
         """Accounts that an ack named and nothing ended since."""
         self.next_id = 1
@@ -232,9 +234,10 @@ class FeedToClients(RuleBasedStateMachine):
             if resume and row["account"] in who.held:
                 row["since"] = who.held[str(row["account"])][0]
         who.next_id += 1
+        known = who.session.by_account
+        who.silent |= {name for name in names if name not in known or not known[name].live}
         wish = who.session.receive(json.dumps({"op": "subscribe", "id": who.next_id, "accounts": wanted}))
         assert isinstance(wish, Watch)
-        who.silent |= set(names)
         self.orders.append((who, wish, self.watch.register(wish.subscriptions)))
 
     def _read_at(self, read: Read, ahead: int) -> int:
@@ -246,7 +249,12 @@ class FeedToClients(RuleBasedStateMachine):
     def a_snapshot_is_read(self, data: st.DataObject, ahead: int) -> None:
         who, wish, read = self.orders.pop(data.draw(st.integers(0, len(self.orders) - 1)))
         position = self._read_at(read, ahead)
+        self._granted(who, wish, read, position)
+
+    def _granted(self, who: Client, wish: Watch, read: Read, position: int) -> None:
         items = self.world.items(read.accounts, position)
+        for each in wish.wanted:
+            (who.anew.add if each.since is None else who.anew.discard)(each.account)
         who.session.acknowledge(wish, {name: found.version for name, found in items.items()})
         self.watch.finish(read, items, position, 0)
 
@@ -275,6 +283,7 @@ class FeedToClients(RuleBasedStateMachine):
             self.watch.forget([known])
             who.flush()
             who.acked.discard(known.account)
+            who.anew.discard(known.account)
             who.current.discard(known.account)
             who.held.pop(known.account, None)
 
@@ -303,9 +312,7 @@ class FeedToClients(RuleBasedStateMachine):
         self._deliver(self._publish(0))
         while self.orders:
             who, wish, read = self.orders.pop()
-            items = self.world.items(read.accounts, self.world.head)
-            who.session.acknowledge(wish, {name: found.version for name, found in items.items()})
-            self.watch.finish(read, items, self.world.head, 0)
+            self._granted(who, wish, read, self.world.head)
         for _ in range(2):
             if self.repair is not None:
                 self.a_repair_is_read(0)
@@ -319,6 +326,7 @@ class FeedToClients(RuleBasedStateMachine):
                 assert subscription.stage is Stage.LIVE, "who is not refused is served"
                 if account in truth:
                     assert who.held[account] == truth[account]
+                    assert account in who.current or account not in who.anew, "whoever says not what it has is told it"
 
 
 FeedToClients.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)

@@ -263,3 +263,43 @@ def test_what_a_repair_finds_of_an_account_that_was_never_named_waits_until_it_i
     subscription.found()
     client.watch.finish(read, {"a": state(4)}, 12, 0)
     assert [row["v"] for row in client.sent()[0]["items"]] == [4]
+
+
+def test_a_refused_request_takes_not_the_state_that_another_one_was_promised() -> None:
+    client = Client()
+    client.answer(client.ask(1), True)
+    client.sent()
+    client.answer(client.ask(2), True)
+    client.answer(client.ask(3), False)
+    ack, error, balances = client.sent()
+    assert (ack["id"], error["id"], [row["v"] for row in balances["items"]]) == (2, 3, [3])
+
+
+def test_who_came_back_with_what_there_is_and_names_the_account_again_is_told_its_state() -> None:
+    """Nothing of it has been sent: what the client had is what it was told elsewhere."""
+    client = Client()
+    client.answer(client.ask(1, since=3), True)
+    assert [frame["op"] for frame in client.sent()] == ["ack"]
+    client.answer(client.ask(2, since=3), True)
+    assert [frame["op"] for frame in client.sent()] == ["ack"], "and says so again"
+    client.answer(client.ask(3), True)
+    ack, balances = client.sent()
+    assert (ack["op"], [(row["v"], row["snapshot"]) for row in balances["items"]]) == ("ack", [(3, True)])
+    again = client.ask(4)
+    client.version += 1  # read, and not heard of yet
+    client.answer(again, True)
+    assert [frame["op"] for frame in client.sent()] == ["ack"]
+
+
+def test_of_requests_that_overlap_each_has_the_state_sent_again() -> None:
+    client = Client()
+    client.answer(client.ask(1, since=3), True)
+    client.sent()
+    asked = [client.ask(id) for id in (2, 3)]
+    for wish, _ in asked:
+        client.session.acknowledge(wish, {"a": 3})
+    client.sent()
+    for _, read in asked:
+        client.watch.finish(read, {"a": state(3)}, 5, 0)
+    [balances] = client.sent()
+    assert [row["v"] for row in balances["items"]] == [3]

@@ -12,7 +12,7 @@ from fanfold.api import questions, routes
 from fanfold.api.ids import new_id
 from fanfold.api.requests import Void
 from gateway.identity.grants import Principal, grant_of_text
-from gateway.identity.owners import Owners
+from gateway.identity.owners import NotLookedUp, Owners
 from gateway.identity.requests_allowed import asked_of
 from gateway.proxy.asgi import nothing_more, own_request
 from gateway.proxy.checked_batch import CheckedBatch
@@ -100,6 +100,29 @@ async def test_a_batch_tells_not_by_its_waits_whether_a_hold_is_of_others_or_of_
         assert all(each.refused is not None for each in judged)
         waits.append((proxy.waits, len(proxy.asked)))
     assert len({*waits}) == 1
+
+
+async def test_of_two_commands_about_one_id_each_is_judged_with_what_it_needs() -> None:
+    """Whose an account is has to be known for the first, and would only show more of the second."""
+    proxy: Any = Proxy()
+    ask = proxy.inquire
+
+    async def owners_away(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == routes.ACCOUNTS.path:
+            raise NotLookedUp
+        await ask(scope, receive, send)
+
+    proxy.inquire = owners_away
+    grants = "ben=credit", "@owner:anna=read,debit"
+    anna = Principal("anna", tuple(map(grant_of_text, grants)))
+    about = [
+        json.dumps({verb: {"id": new_id(), word: THERE}}) for verb, word in (("void", "hold"), ("reverse", "transfer"))
+    ]
+    for first, second in (about, about[::-1]):
+        with pytest.raises(NotLookedUp):
+            await CheckedBatch(proxy, CheckedCommands(proxy, proxy.owners, proxy.chance)).judge(
+                anna, [first.encode(), second.encode()]
+            )
 
 
 async def test_a_hold_that_is_folded_while_it_is_looked_for_is_found() -> None:
