@@ -194,6 +194,10 @@ class Subscription:
         return self.stage is _LIVE or self.stage is _AGAIN
 
     @property
+    def unread(self) -> bool:
+        return self.stage is Stage.UNREAD
+
+    @property
     def has(self) -> int:
         """The newest version that the client is known to have; -1 for none."""
         return self.newest if self.unsent is None else self.sent

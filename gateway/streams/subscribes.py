@@ -192,7 +192,7 @@ class Subscribes:
         versions = {name: item.version for name, item in found.items.items()}
         histories = _histories(read, found)
         del self.not_read[partition.partition][: len(shares)]  # those that came meanwhile stand behind them
-        # A repair may have read some before, and they speak: what is newer than the feed would show them out of their cut.
+        # Another request may have named some since, and they speak: what is newer than the feed would show them out of their cut.
         silent = [subscription for subscription in read.subscriptions if not subscription.live]
         for subscription in silent:
             subscription.found()

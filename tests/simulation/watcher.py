@@ -12,7 +12,7 @@ from gateway.protocol.lifetime import Limits
 from gateway.protocol.session import Session
 from gateway.protocol.wishes import Watch, WatchPrefix
 from gateway.streams.hub import Hub
-from tests.simulation.auditor import Auditor
+from tests.simulation.auditor import Auditor, Violation
 from tests.simulation.processes import Gateway, World
 from write_side.contract.words.position import parse_positions
 
@@ -55,6 +55,8 @@ class Told:
         if frame["op"] != "balances":
             return True
         for each in frame["items"]:
+            if each["sub"] not in self._name_of:
+                raise Violation(f"an item has a number that its client was never told: {each['sub']}")
             name = self._name_of[each["sub"]]
             auditor = self.world.auditor_of(name)
             self.world.trace(f"pushed {name} {each['v']}")

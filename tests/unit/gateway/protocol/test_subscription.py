@@ -249,6 +249,22 @@ def test_a_refused_second_request_takes_nothing_that_waits_away() -> None:
     assert [row["v"] for row in client.sent()[0]["items"]] == [4]
 
 
+def test_what_a_repair_finds_of_an_account_that_was_never_named_waits_until_it_is() -> None:
+    """As one that is found with a prefix behind its ack: its number would mean nothing to its client."""
+    client = Client()
+    wish, read = client.ask(1)
+    [subscription] = wish.subscriptions
+    subscription.grant(1, None, False, read=False)
+    client.watch.take(FeedBatch(0, 0, "b", 9, 12, EMPTY_ROWS))
+    repair = client.watch.begin_repair()
+    assert repair is not None
+    client.watch.finish(repair, {"a": state(4)}, 12, 0)
+    assert client.sent() == []
+    subscription.found()
+    client.watch.finish(read, {"a": state(4)}, 12, 0)
+    assert [row["v"] for row in client.sent()[0]["items"]] == [4]
+
+
 def test_a_refused_request_takes_not_the_state_that_another_one_was_promised() -> None:
     client = Client()
     client.answer(client.ask(1), True)

@@ -23,7 +23,7 @@ class Unreadable:
         raise NotImplementedError
 
 
-def test_a_late_read_of_what_a_repair_has_brought_to_speak_is_told_and_breaks_no_cut() -> None:
+def test_what_a_repair_finds_of_an_unread_account_waits_for_its_own_read_which_breaks_no_cut() -> None:
     """The view is ahead of the feed: the account must not be shown at a later position than the others of its partition."""
     session, partition = Session(10), PartitionWatch(0, {}, 1_000)
     subscribes = Subscribes(Unreadable(), Audience(), asyncio.create_task, lambda: 0, 1)
@@ -42,7 +42,10 @@ def test_a_late_read_of_what_a_repair_has_brought_to_speak_is_told_and_breaks_no
     subscribes._served_late(partition, late, found, [share])
     frames = [json.loads(frame) for frame in session.outbox.take()[0]]
     assert [frame["accounts"][0]["version"] for frame in frames if frame["op"] == "ack"] == [None, 4]
-    assert [row["v"] for frame in frames if frame["op"] == "balances" for row in frame["items"]] == [3]
+    assert [frame["op"] for frame in frames if frame["op"] != "ack"] == []
+    partition.take(FeedBatch(0, 0, "b", 6, 9, EMPTY_ROWS))
+    [balances] = [json.loads(frame) for frame in session.outbox.take()[0]]
+    assert [row["v"] for row in balances["items"]] == [4]
     assert subscribes.not_read == {0: []}
 
 
