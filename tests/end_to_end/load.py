@@ -151,6 +151,12 @@ class Audit:
     in_flight: int = 0
     blocks: int = 0
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is on its way. Partitions are read one after the other: what goes on meanwhile may look as if it were
+        under way nowhere, and be in flight."""
+        return not self.under_way and self.in_flight == 0
+
     def count(self, event: Mapping[str, str]) -> None:
         """An outcome of a command, or of the answer of another partition that may end a transfer."""
         if event["kind"] not in ("transfer", "answer") or event["outcome"] in ("repeated", "stale"):

@@ -202,7 +202,7 @@ async def test_everything_told_survives_kills_of_a_writer_that_trims_all_the_tim
             log = await deployed.open_log(environment)
             try:
                 async with asyncio.timeout(LIMIT_S):
-                    while (found := await load.audit(log)).under_way:  # noqa: ASYNC110
+                    while not (found := await load.audit(log)).is_over:  # noqa: ASYNC110
                         await asyncio.sleep(POLL_S)
                 load.expect_told_is_true(ledger, found)
             finally:

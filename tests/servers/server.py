@@ -44,6 +44,10 @@ def unique_name(prefix: str = "test") -> str:
     return f"{prefix}-{uuid.uuid4().hex[:12]}"
 
 
+FIRST_PORT = 10_081
+"""No browser goes to 10080, nor to some ports below it (the Fetch standard's "bad ports")."""
+
+
 def free_port() -> int:
     """A loopback TCP port that is free now, below the range the kernel hands out to clients.
 
@@ -51,7 +55,7 @@ def free_port() -> int:
     to itself, and the server could not start again.
     """
     first_client_port = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    for port in random.sample(range(10_000, max(first_client_port, 11_000)), 1_000):
+    for port in random.sample(range(FIRST_PORT, max(first_client_port, FIRST_PORT + 1_000)), 1_000):
         with socket.socket() as probe:
             try:
                 probe.bind((LOOPBACK, port))
