@@ -18,7 +18,6 @@ from write_side.contract.snapshots.store_file import ASIDE, FileStore
 from write_side.contract.snapshots.waiting import Waiting
 from write_side.wiring import snapshot_store
 
-
 BUSY_S = 30.0
 
 
