@@ -23,7 +23,7 @@ BUSY_S = 30.0
 
 @pytest.fixture
 def store(address: str) -> SnapshotStore:
-    """Waited for longer than in life: a machine that runs tests may be busy. How long that is stands in test_snapshot_store_away."""
+    """Waited for longer than in life (`test_snapshot_store_away.py`): a machine that runs tests may be busy."""
     made = snapshot_store(address)
     if isinstance(made, store_remote.RemoteStore):
         connect = made._connect
