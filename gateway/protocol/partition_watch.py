@@ -202,12 +202,13 @@ class PartitionWatch:
                 pass  # some may be of the history before, and would hide what the next repair reads
             elif found is None:
                 subscription.miss("view_rebuilding" if subscription.account in undecided else "account_not_found")
-            elif subscription.open and (read.repair or not (subscription.live and subscription.is_ahead(found))):
-                # Who speaks all the while is told again what it has; what is newer the feed brings, with its whole block.
+            elif subscription.open and (read.repair or not (subscription.follows and subscription.is_ahead(found))):
+                # Who is told with all others is told again what it has; what is newer comes as theirs does, with its whole block.
                 subscription.offer(found)
                 if subscription.live:
                     self._touched[subscription.session] = None
-            subscription.due = max(subscription.due, reached)
+            if read.repair or not subscription.follows:
+                subscription.due = max(subscription.due, reached)
         if overtaken:
             return
         waiting = list(read.subscriptions)

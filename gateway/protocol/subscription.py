@@ -6,6 +6,7 @@
     LIVE      what changes is sent
     AGAIN     live, and named by requests that are not answered yet: what changes is sent on, or others would be told without it
     HELD      the feed of its partition broke: silent until everything watched there has been read again
+    HELD_AGAIN  held, and named by requests that are not answered yet: it speaks with all others of its partition, answered or not
     ENDED     unsubscribed, refused, or its client is gone: nothing brings it back
 
 Every request that names it is answered for itself. Only the last answer makes it speak; a refusal ends it when no other request
@@ -76,6 +77,7 @@ class Stage(Enum):
     LIVE = auto()
     AGAIN = auto()
     HELD = auto()
+    HELD_AGAIN = auto()
     ENDED = auto()
 
 
@@ -126,18 +128,27 @@ NEXT: Final[dict[Stage, dict[Event, Stage]]] = {
         Event.LAST_ANSWERED: Stage.LIVE,
         Event.READ: Stage.AGAIN,
         Event.REACHED: Stage.AGAIN,
-        Event.BROKEN: Stage.NAMED,
+        Event.BROKEN: Stage.HELD_AGAIN,
         Event.ENDED: Stage.ENDED,
     },
-    Stage.HELD: _ACKNOWLEDGED | {Event.READ: Stage.HELD},
+    Stage.HELD: _ACKNOWLEDGED | {Event.NAMED: Stage.HELD_AGAIN, Event.READ: Stage.HELD},
+    Stage.HELD_AGAIN: {
+        Event.NAMED: Stage.HELD_AGAIN,
+        Event.LAST_ANSWERED: Stage.HELD,
+        Event.READ: Stage.HELD_AGAIN,
+        Event.REACHED: Stage.AGAIN,
+        Event.BROKEN: Stage.HELD_AGAIN,
+        Event.ENDED: Stage.ENDED,
+    },
     Stage.ENDED: dict.fromkeys(Event, Stage.ENDED),
 }
-"""A missing cell cannot be: there are no answers without a request, whoever is named is NAMED or AGAIN, and who was live was
-granted and read."""
+"""A missing cell cannot be: there are no answers without a request; whoever is named is NAMED, AGAIN or HELD_AGAIN, and who was
+live or held was granted and read."""
 
 _NAMED: Final = Stage.NAMED
 _LIVE: Final = Stage.LIVE
 _AGAIN: Final = Stage.AGAIN
+_FOLLOW: Final = frozenset({Stage.LIVE, Stage.AGAIN, Stage.HELD, Stage.HELD_AGAIN})
 """Found once: to look a member up takes as long as half of an offer."""
 
 
@@ -147,7 +158,8 @@ class Subscription:
     pace: how often it may be told, as the last request that was granted says. partition: of the account, once registered.
     shown: the name that the client knows; another one than what is watched where that may not be read: then nobody has `account`.
     newest: the newest version offered, or the client's `since`; sent: the newest sent. due: the feed position of its release.
-    before: what `newest` was before a grant took it back, so that the same is told again.
+    before: what `newest` was before a grant took it back, so that the same is told again. again: what was sent last since a
+    request named it while it was live: what that is answered with, unless its read has something else to tell.
     unanswered: requests that name it and have no answer; granted: None until one is acknowledged, then whether it wants phases.
     read: whether its state was ever read here (that there is no such account, too).
     asked_alone, alone: requests by its own name that are not answered; whether one was granted and not taken back since. Else it
@@ -158,8 +170,8 @@ class Subscription:
     """
 
     __slots__ = (
-        "account", "alone", "asked_alone", "before", "due", "first", "gone", "granted", "history", "id", "missed", "newest",
-        "number", "pace", "partition", "phases", "read", "sent", "session", "shown", "stage", "transfers", "unanswered",
+        "account", "again", "alone", "asked_alone", "before", "due", "first", "gone", "granted", "history", "id", "missed",
+        "newest", "number", "pace", "partition", "phases", "read", "sent", "session", "shown", "stage", "transfers", "unanswered",
         "unsent",
     )  # fmt: skip
 
@@ -176,6 +188,7 @@ class Subscription:
         self.sent = -1
         self.due = -1
         self.unsent: Item | None = None
+        self.again: Item | None = None
         self.first = True
         self.asked_alone = 0
         self.alone = False
@@ -192,6 +205,11 @@ class Subscription:
     @property
     def live(self) -> bool:
         return self.stage is _LIVE or self.stage is _AGAIN
+
+    @property
+    def follows(self) -> bool:
+        """Whether it is told what its partition tells, with all others: by the feed, and by a repair of it."""
+        return self.stage in _FOLLOW
 
     @property
     def unread(self) -> bool:
@@ -233,6 +251,8 @@ class Subscription:
             self.newest = self.unsent.version
         else:
             self.newest, self.unsent = has if self.granted is None else max(has, self.newest - 1), None
+        if self.unsent is None and self.again is not None and self.again.version > self.newest:
+            self.unsent, self.newest = self.again, self.again.version
         self.first, self.granted = True, transfers
         self.pace = pace
         self.read = self.read or read
@@ -283,6 +303,7 @@ class Subscription:
     def _answered(self, last: Event) -> None:
         self.unanswered -= 1
         if not self.unanswered:
+            self.again = None
             self._move(last)
             self.transfers = bool(self.granted)
             if not self.transfers:
@@ -312,7 +333,7 @@ class Subscription:
         if self.gone is None and self.newest >= 0:
             self.gone = ""
         self.newest = self.before = self.sent = self.due = -1
-        self.unsent, self.first = None, True
+        self.unsent, self.again, self.first = None, None, True
         if self.live and (self.phases or self.missed):
             self.session.outbox.put_phases(self)
 
@@ -360,6 +381,8 @@ class Subscription:
         if item is None or self.first:
             return text_frame(balances_frame([self.encode_unsent()]))
         self.unsent, self.sent = None, item.version
+        if self.stage is _AGAIN:
+            self.again = item
         if item.number != self.number:
             item.number, item.frame = self.number, text_frame(balance_frame(self.number, item.tail))
         return item.frame
@@ -369,6 +392,8 @@ class Subscription:
         item = self.unsent
         assert item is not None, "only subscriptions with an unsent item wait in the outbox"
         self.unsent, self.sent = None, item.version
+        if self.stage is _AGAIN:
+            self.again = item
         if self.first:
             self.first = False
             return b'{"sub":%d,"snapshot":true,"asset":"%s",%s' % (self.number, item.asset.encode(), item.tail)

@@ -103,8 +103,7 @@ class Client:
         self.current: set[str] = set()
         """Accounts of which something was sent in this subscription."""
         self.silent: set[str] = set()
-        """Accounts that it named while they were not live, or whose feed broke since: they stand still until that is answered,
-        while the others go on."""
+        """Accounts that it named while they were silent: they stand still until that is answered, while the others go on."""
         self.anew: set[str] = set()
         """Accounts that it named last without saying what it has, since they are open."""
         self.acked: set[str] = set()
@@ -182,8 +181,6 @@ class FeedToClients(RuleBasedStateMachine):
         coming, self.coming = self.coming, []
         for sent in coming:
             self.watch.take(sent)
-            for who in self.clients:  # what was named again when the feed broke
-                who.silent |= {name for name, each in who.session.by_account.items() if each.stage is Stage.NAMED}
             self._repair_when_due()
 
     @rule(
@@ -238,7 +235,7 @@ class FeedToClients(RuleBasedStateMachine):
                 row["since"] = who.held[str(row["account"])][0]
         who.next_id += 1
         known = who.session.by_account
-        who.silent |= {name for name in names if name not in known or not known[name].live}
+        who.silent |= {name for name in names if name not in known or not known[name].follows}
         wish = who.session.receive(json.dumps({"op": "subscribe", "id": who.next_id, "accounts": wanted}))
         assert isinstance(wish, Watch)
         self.orders.append((who, wish, self.watch.register(wish.subscriptions)))

@@ -20,8 +20,8 @@ CANNOT_BE = {
     (stage, event)
     for stage in (Stage.UNREAD, Stage.WAITING, Stage.LIVE, Stage.HELD)
     for event in (Event.LAST_ANSWERED, Event.LAST_UNREAD, Event.LAST_REFUSED)
-} | {(Stage.AGAIN, Event.LAST_UNREAD), (Stage.AGAIN, Event.LAST_REFUSED)}
-"""Answers without a request; and that one who was live was never granted, or read."""
+} | {(stage, event) for stage in (Stage.AGAIN, Stage.HELD_AGAIN) for event in (Event.LAST_UNREAD, Event.LAST_REFUSED)}
+"""Answers without a request; and that one who was live or held was never granted, or read."""
 
 
 def state(version: int) -> Item:
@@ -34,9 +34,10 @@ def standing(stage: Stage) -> Subscription:
     subscription.name(False)
     if stage is not Stage.NAMED:
         subscription.grant(1, None, False, read=stage is not Stage.UNREAD)
-        subscription.release() if stage in (Stage.LIVE, Stage.AGAIN, Stage.HELD) else None
+        subscription.release() if stage not in (Stage.UNREAD, Stage.WAITING, Stage.ENDED) else None
         subscription.name(False) if stage is Stage.AGAIN else None
-        subscription.hold() if stage is Stage.HELD else None
+        subscription.hold() if stage in (Stage.HELD, Stage.HELD_AGAIN) else None
+        subscription.name(False) if stage is Stage.HELD_AGAIN else None
         subscription.end() if stage is Stage.ENDED else None
     assert subscription.stage is stage
     subscription.offer(state(1))
@@ -303,3 +304,30 @@ def test_of_requests_that_overlap_each_has_the_state_sent_again() -> None:
         client.watch.finish(read, {"a": state(3)}, 5, 0)
     [balances] = client.sent()
     assert [row["v"] for row in balances["items"]] == [3]
+
+
+def test_what_was_sent_since_it_was_named_again_is_told_again_where_the_read_is_older() -> None:
+    client = Client()
+    client.answer(client.ask(1), True)
+    again = client.ask(2)
+    client.change()
+    client.sent()
+    client.version -= 1
+    client.answer(again, True)
+    ack, balances = client.sent()
+    assert (ack["op"], [(row["v"], row["snapshot"]) for row in balances["items"]]) == ("ack", [(4, True)])
+
+
+def test_who_is_held_and_named_again_speaks_with_all_others_once_the_repair_is_through() -> None:
+    client = Client()
+    client.answer(client.ask(1), True)
+    client.sent()
+    again = client.ask(2)
+    client.watch.take(FeedBatch(0, 0, "b", 9, 12, EMPTY_ROWS))
+    repair = client.watch.begin_repair()
+    assert repair is not None
+    client.watch.finish(repair, {"a": state(5)}, 12, 0)
+    assert [row["v"] for row in client.sent()[0]["items"]] == [5], "though its own request is not answered yet"
+    client.answer(again, True)
+    ack, balances = client.sent()
+    assert (ack["op"], [(row["v"], row["snapshot"]) for row in balances["items"]]) == ("ack", [(5, True)])
