@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import TypeVar
 
 import pytest
+from hypothesis import settings
 
 from deploy.compiled_first import compile_all
 from deploy.serving import end_tasks
@@ -48,6 +49,11 @@ T = TypeVar("T")
 S3_KEY_ID = "AKIATESTSTESTSTESTS7"
 S3_SECRET = "secret-of-the-tests"
 """Who we are at the S3 of the tests. It must be seen nowhere."""
+
+
+settings.register_profile("fanfold", deadline=None)
+settings.load_profile("fanfold")
+"""How long an example takes says how busy the machine is: what hangs is ended (`hung.py`)."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
