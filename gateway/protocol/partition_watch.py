@@ -194,9 +194,7 @@ class PartitionWatch:
         overtaken = read.repair and (read.breaks != self.breaks or found_another)
         for subscription in read.subscriptions:
             found = items.get(subscription.account)
-            if not (
-                read.repair and subscription.unread
-            ):  # which is named by a read of its own, and speaks from then on
+            if not (read.repair and subscription.unread):  # that one is named by a read of its own, and speaks then
                 subscription.found()
             if found_another and read.is_in_parts:
                 pass  # some may be of the history before, and would hide what the next repair reads

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
-from contextlib import aclosing, suppress
-from typing import NamedTuple, ParamSpec, TypeVar
+from contextlib import aclosing
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from read_side.history.history import History
 from write_side.contract.block.block import ZERO_HASH, decode
 from write_side.contract.block.chain import ChainBroken
 from write_side.contract.block.columns import ACCOUNTS, ENTRIES, PENDING
+from write_side.contract.log.in_thread import through
 from write_side.contract.log.log import Log, Record
 from write_side.contract.state.block_hashes import BlockHashes
 from write_side.contract.state.fold import CheckFailed, changed_accounts
@@ -32,7 +33,6 @@ from write_side.contract.state.state import State
 
 Failure = ChainBroken | CheckFailed
 
-P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -176,22 +176,6 @@ class PartitionFold:
         return blocks
 
 
-async def folded_through(fold: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
-    """What folding in a thread returns. Who is cancelled, however often, waits for its end: a partition that another projector
-    has taken over, or whose log was away, goes on with the same fold, which a thread left behind would change beneath it. What
-    fails then is told by nobody: who goes on finds it again."""
-    folding = asyncio.ensure_future(asyncio.to_thread(fold, *given, **named))
-    try:
-        return await asyncio.shield(folding)
-    except asyncio.CancelledError:
-        while not folding.done():
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait([folding])
-        if not folding.cancelled():
-            folding.exception()  # or it would be said, as an exception that nobody has taken
-        raise
-
-
 async def fold_log(
     log: Log, fold: PartitionFold, until: int | None = None, on_run: Callable[[], None] | None = None
 ) -> None:
@@ -202,7 +186,8 @@ async def fold_log(
     """
     async with aclosing(read_ahead(log.read(fold.partition, fold.folded.offset))) as runs:
         async for records in runs:
-            await folded_through(fold.advance, records, until)
+            # A partition that another projector has taken over, or whose log was away, goes on with the same fold.
+            await through(fold.advance, records, until)
             if on_run is not None:
                 on_run()
             if until is not None and fold.folded.sequence >= until:

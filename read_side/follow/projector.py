@@ -23,14 +23,7 @@ from read_side.contract.rows import EMPTY_ROWS, AccountRows
 from read_side.contract.view import Checkpoint, ReadByOthers, Stale, ViewStore, ViewUnavailable
 from read_side.follow.bring_view_right import ROWS_PER_APPLY_MAX, ViewOfAnotherLog, ViewOwner
 from read_side.follow.log_watch import LogWatch
-from read_side.follow.partition_fold import (
-    Failure,
-    FoldedRun,
-    PartitionFold,
-    fold_before,
-    fold_log,
-    folded_through,
-)
+from read_side.follow.partition_fold import Failure, FoldedRun, PartitionFold, fold_before, fold_log
 from read_side.follow.silence import Silence
 from read_side.follow.timer import Timer
 from read_side.follow.watermark import Shown
@@ -39,6 +32,7 @@ from read_side.history.history import History
 from read_side.history.segment import Segment
 from write_side.contract.block.block import Undecodable, read_header
 from write_side.contract.block.chain import ChainBroken
+from write_side.contract.log.in_thread import through
 from write_side.contract.log.log import START, Log, LogDamaged, LogFailed
 from write_side.contract.log.log_end import LogEnd, TooFarBehind
 from write_side.contract.snapshots.snapshots import Snapshots, fold_from_newest
@@ -326,7 +320,7 @@ class Projector:
                     # Folding too: a repair takes rows and checkpoint from the fold, which must not move between the two.
                     async with self._writing:
                         try:
-                            run = await folded_through(self.fold.take, records, ROWS_PER_APPLY_MAX)
+                            run = await through(self.fold.take, records, ROWS_PER_APPLY_MAX)
                         except (ChainBroken, CheckFailed) as failure:
                             await self._stop(failure)
                             await self._until_available(self.owner.bring_right)

@@ -618,7 +618,7 @@ async def test_the_size_of_new_segments_may_change_between_two_starts(tmp_path: 
     assert await reopened(tmp_path) == blocks
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     rows=st.lists(st.integers(0, 40), min_size=1, max_size=25),
     segment_bytes=st.integers(1, 3000),

@@ -140,7 +140,7 @@ def _columns(draw: st.DrawFn) -> dict[str, Any]:
     return columns
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     columns=_columns(),
     cut=st.integers(0, 3_000),

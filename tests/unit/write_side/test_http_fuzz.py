@@ -169,7 +169,7 @@ def _check(reply: Reply) -> None:
         assert all(line["status"] < 500 for line in reply.lines)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(body=BODIES, headers=HEADERS, content_type=TYPES, account=st.text(max_size=6) | WORDS)
 async def test_noise_is_never_a_failure_and_never_out_of_range(
     body: bytes, headers: dict[str, str], content_type: str | None, account: str
@@ -190,7 +190,7 @@ async def test_noise_is_never_a_failure_and_never_out_of_range(
         _check(await edge.call("POST", path.replace(OTHER_ID, name), body))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     lines=st.lists(nearly_good().map(lambda value: json.dumps(value).encode()), max_size=6),
     query=st.sampled_from(["", "mode=stop", "mode=atomic"]) | st.text(st.characters(max_codepoint=255), max_size=9),
@@ -207,7 +207,7 @@ async def test_every_line_of_a_batch_has_one_result_in_every_mode(lines: list[by
         )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(turned=st.permutations(range(4)), form=st.integers(0, 3), extra=st.sampled_from([{}, {"reference": "r"}]))
 async def test_the_order_of_members_and_legs_never_shows(turned: list[int], form: int, extra: dict[str, Any]) -> None:
     legs: list[dict[str, Any]] = [
@@ -225,7 +225,7 @@ async def test_the_order_of_members_and_legs_never_shows(turned: list[int], form
     assert first == second
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     place=st.sampled_from(
         ["value", "name", "content-type", "content-encoding", "key", "prefer", "query", "raw", "method", "path"]

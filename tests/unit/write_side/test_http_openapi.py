@@ -33,9 +33,7 @@ schema = schemathesis.openapi.from_asgi("/openapi.json", EDGE.app)
 
 
 @schema.parametrize()
-@settings(
-    max_examples=40, deadline=None, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck)
-)
+@settings(max_examples=40, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck))
 def test_every_answer_is_one_that_the_document_describes(case: Any) -> None:
     checks = [
         not_a_server_error,

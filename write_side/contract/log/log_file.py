@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
 from write_side.contract.block.block import Undecodable, frame_length
+from write_side.contract.log.in_thread import through
 from write_side.contract.log.log import (
     START,
     LogDamaged,
@@ -407,12 +408,7 @@ class FileLog:
                     await asyncio.sleep(0)  # many short reads must not keep the loop from everyone else
                 run = _told(files.folder, read)
             else:
-                reading = self._loop.run_in_executor(None, _told, files.folder, read)
-                try:
-                    run = await asyncio.shield(reading)
-                except asyncio.CancelledError:
-                    await asyncio.wait([reading])  # it uses the descriptor that is about to be closed
-                    raise
+                run = await through(_told, files.folder, read)  # it uses the descriptor that is about to be closed
         except Undecodable:
             run = ()
         if not run:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fanfold.api.route_names import RouteNames
@@ -64,7 +64,6 @@ def test_of_a_path_the_address_is_told_and_nobodys_name() -> None:
     assert (NAMES.of("/"), NAMES.of("/readyz"), NAMES.of("/metrics")) == ("/", "/readyz", None)
 
 
-@settings(deadline=None)
 @given(
     principal=st.text(st.characters(codec=None), max_size=40),
     client=st.text(max_size=40),

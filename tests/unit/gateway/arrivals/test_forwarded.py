@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.arrivals.forwarded import BYTES_MAX, HOPS_MAX, Family, TrustedProxies, forwarded_by_us
@@ -142,7 +142,6 @@ HOSTILE = st.lists(
 ).map(b"".join)  # fmt: skip
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([b"forwarded", b"x-forwarded-for", b"x-forwarded-proto"]), HOSTILE)))
 def test_whatever_is_said_the_client_is_an_address_and_the_scheme_one_of_two(
     headers: list[tuple[bytes, bytes]],
@@ -154,7 +153,6 @@ def test_whatever_is_said_the_client_is_an_address_and_the_scheme_one_of_two(
         assert found.scheme in ("http", "https")
 
 
-@settings(deadline=None)
 @given(HOSTILE)
 def test_what_a_client_says_never_hides_what_the_proxy_adds(said: bytes) -> None:
     for family, added in (("forwarded", b"for=203.0.113.9;proto=https"), ("x-forwarded-for", b"203.0.113.9")):

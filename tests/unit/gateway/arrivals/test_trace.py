@@ -6,7 +6,7 @@ import random
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fanfold.api import grammar
@@ -81,7 +81,6 @@ def test_made_ids_differ_and_no_part_of_a_trace_is_zero() -> None:
 NAMES = st.sampled_from([b"x-request-id", b"traceparent", b"tracestate"])
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(NAMES, st.one_of(st.binary(max_size=80), st.just(PARENT)))))
 def test_whatever_is_said_what_is_passed_on_is_well_formed(headers: list[tuple[bytes, bytes]]) -> None:
     told = of(*headers)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
@@ -246,7 +246,6 @@ TEXT = st.text(max_size=30)
 BYTES = st.binary(max_size=60)
 
 
-@settings(deadline=None)
 @given(
     principal=TEXT,
     method=TEXT,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from blake3 import blake3
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.protocol.interest import Interest
@@ -17,7 +17,6 @@ def key(name: str) -> bytes:
     return blake3(name.encode()).digest(16)
 
 
-@settings(deadline=None)
 @given(
     steps=st.lists(
         st.tuples(st.sampled_from(("watch", "forget", "ask")), st.lists(NAME, min_size=1, max_size=40, unique=True)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.protocol.messages import Item, StreamError, decode, item
@@ -171,7 +171,6 @@ def test_an_outbox_in_which_nothing_has_a_pace_knows_of_none() -> None:
     assert Outbox().rests_begun() == []
 
 
-@settings(deadline=None)
 @given(st.text(max_size=20) | st.integers() | st.floats() | st.none() | st.lists(st.integers()) | st.booleans())
 def test_a_rate_that_is_none_is_refused_and_names_the_field(rate: object) -> None:
     if type(rate) is int and 1 <= rate <= 1_000:
@@ -191,7 +190,6 @@ CHANGES = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(rate=st.integers(1, 20), changes=CHANGES)
 def test_at_any_time_what_was_told_at_a_pace_is_a_cut_and_no_frame_comes_too_early(
     rate: int, changes: list[tuple[str, int]]

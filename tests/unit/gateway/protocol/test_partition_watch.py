@@ -329,7 +329,7 @@ class FeedToClients(RuleBasedStateMachine):
                     assert account in who.current or account not in who.anew, "whoever says not what it has is told it"
 
 
-FeedToClients.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+FeedToClients.TestCase.settings = settings(max_examples=200, stateful_step_count=40)
 test_feed_to_clients = FeedToClients.TestCase
 
 

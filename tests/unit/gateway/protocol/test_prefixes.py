@@ -585,5 +585,5 @@ class FeedToPrefix(RuleBasedStateMachine):
             assert not client.errors
 
 
-FeedToPrefix.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+FeedToPrefix.TestCase.settings = settings(max_examples=200, stateful_step_count=40)
 test_feed_to_prefix = FeedToPrefix.TestCase

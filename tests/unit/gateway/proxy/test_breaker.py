@@ -142,7 +142,7 @@ class Bounded(RuleBasedStateMachine):
 
 
 TestBounded = Bounded.TestCase
-TestBounded.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestBounded.settings = settings(max_examples=60, stateful_step_count=40)
 
 
 def test_a_tenth_of_the_requests_may_be_sent_again_and_a_few_at_once() -> None:

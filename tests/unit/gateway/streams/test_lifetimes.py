@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
@@ -199,7 +199,6 @@ def test_who_does_not_read_has_one_frame_waiting_at_most() -> None:
     assert len(frames) == 1
 
 
-@settings(deadline=None)
 @given(count=st.integers(1, 100), ticks=st.integers(8, 40))
 def test_everybody_is_looked_at_once_a_round_and_few_at_a_time(count: int, ticks: int) -> None:
     gateway = Gateway()

@@ -137,7 +137,7 @@ def expected_of(side: Moving) -> list[tuple[int, int, int, int, str]]:
     ]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(st.randoms(use_true_random=False))
 def test_no_entry_is_left_out_or_told_twice_while_money_moves(
     tmp_path_factory: pytest.TempPathFactory, chance: random.Random

@@ -7,7 +7,7 @@ from random import Random
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from read_side.contract.feed import FeedBatch
@@ -53,7 +53,6 @@ def through(sent: FeedBatch, interest: Some | None = None) -> FeedBatch:
     return heard.batch(picked, cut(beside or heard.rows, picked.ranges(heard.shape)))
 
 
-@settings(deadline=None)
 @given(ROWS, PHASES)
 def test_who_wants_all_gets_the_batch_back(rows: list[AccountRow], phases: list[tuple[bytes, bytes, str]]) -> None:
     sent = batch(rows, phases)
@@ -63,7 +62,6 @@ def test_who_wants_all_gets_the_batch_back(rows: list[AccountRow], phases: list[
     assert found.phases == sent.phases
 
 
-@settings(deadline=None)
 @given(ROWS, PHASES, st.randoms())
 def test_who_wants_some_gets_those(
     rows: list[AccountRow], phases: list[tuple[bytes, bytes, str]], random: Random

@@ -134,7 +134,7 @@ def assert_outcomes(parts: list[Segment], blocks: list[bytes]) -> None:
     assert outcomes_of(parts, bytes(16)) == about(parts, bytes(16)) == []
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(st.randoms(use_true_random=False))
 def test_history_tells_what_the_blocks_say(chance: random.Random) -> None:
     blocks = some_blocks(chance)
@@ -142,7 +142,7 @@ def test_history_tells_what_the_blocks_say(chance: random.Random) -> None:
     assert_tells(parts, blocks)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(st.randoms(use_true_random=False))
 def test_joined_parts_tell_the_same_from_memory_and_from_a_file(chance: random.Random) -> None:
     blocks = some_blocks(chance)

@@ -101,7 +101,7 @@ def files_of(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 10**6))
 def test_lives_that_begin_anywhere_go_on_with_what_was_sealed(
     tmp_path_factory: pytest.TempPathFactory, seed: int

@@ -48,7 +48,7 @@ ENTRIES = st.lists(st.tuples(ACCOUNTS, st.integers(-(10**12), 10**12), MOMENTS),
 
 @pytest.mark.parametrize("projection", [MonthlyTotals, Leaderboard])
 @drawn(entries=ENTRIES, chance=st.randoms(use_true_random=False))
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_any_split_repeat_crash_and_interleaving_comes_to_the_same_rows(
     projection: Any, entries: list[Any], chance: random.Random
 ) -> None:

@@ -57,7 +57,7 @@ def test_every_field_of_an_event_has_a_sentence_and_every_example_fits() -> None
         assert_declared(schema["$defs"][kind]["examples"])
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 @given(st.integers(0, 2**32))
 def test_events_of_runs_are_those_of_the_blocks_one_by_one(seed: int) -> None:
     chance = random.Random(seed)

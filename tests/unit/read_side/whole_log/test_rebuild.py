@@ -333,7 +333,7 @@ async def test_progress_is_told_with_rate_and_rest(stage: Stage) -> None:
     assert told[-1].compared == told[-1].accounts == 4
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(1, 50)), max_size=30), st.integers(1, 5))
 def test_the_rebuilt_view_of_any_history_is_equal(moves: list[tuple[int, int, int]], per_block: int) -> None:
     async def check() -> None:

@@ -96,7 +96,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(STEPS, st.integers(0, 2**32 - 1), st.sampled_from([0, 500, 20_000]))
 def test_what_is_remembered_counts_and_sums_as_in_a_dictionary(
     steps: list[tuple[int, int, int, bool]], seed: int, spread: int

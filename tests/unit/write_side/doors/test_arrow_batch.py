@@ -61,7 +61,7 @@ def table_of(transfers: list[Transfer], text: pa.DataType = UTF8, id_as_text: bo
     )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(TRANSFERS, st.sampled_from(TEXT_TYPES), st.booleans())
 def test_a_stream_is_read_as_its_transfers(transfers: list[Transfer], text: pa.DataType, id_as_text: bool) -> None:
     batch = decode_arrow(stream(table_of(transfers, text, id_as_text)))
@@ -73,7 +73,7 @@ def test_a_stream_is_read_as_its_transfers(transfers: list[Transfer], text: pa.D
     assert batch.ids.flags.writeable
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(TRANSFERS, min_size=1, max_size=4), st.sampled_from(TEXT_TYPES))
 def test_batches_of_one_stream_are_read_in_order(groups: list[list[Transfer]], text: pa.DataType) -> None:
     tables = [table_of(group, text) for group in groups]
@@ -257,7 +257,7 @@ def test_every_truncation_is_refused_or_reads_as_the_batches_before() -> None:
             continue
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.tuples(st.integers(200, 599), st.sampled_from(("done", "pending", "x")), st.text(max_size=9), st.booleans()),

@@ -146,7 +146,7 @@ class Alone:
 
 
 TestEveryIdOnce = EveryIdOnce.TestCase
-TestEveryIdOnce.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestEveryIdOnce.settings = settings(max_examples=40, stateful_step_count=30)
 
 
 def test_files_begin_with_the_first_ids_and_are_never_further_behind_than_a_snapshot_knows_hashes(

@@ -100,7 +100,7 @@ def test_every_outcome_is_the_models_when_few_ids_are_remembered(seed: int) -> N
     assert_decided_as_modelled(cut_rich(stream, chance), ids_max=(60, 20, 8)[seed % 3])
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=60, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(st.randoms(use_true_random=False), st.integers(1, 5), st.integers(1, 12))
 def test_every_outcome_of_a_short_stream_is_the_models(chance: random.Random, segments: int, items: int) -> None:
     assert_decided_as_modelled(rich_stream(chance, segments=segments, items=items))

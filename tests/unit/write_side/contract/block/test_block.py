@@ -72,7 +72,7 @@ HEADERS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(HEADERS, SECTIONS_OF_ANYTHING)
 def test_a_block_comes_back_as_it_was_made(header: dict[str, Any], sections: dict[str, dict[str, Any]]) -> None:
     data = encode(**header, sections=sections)
@@ -133,7 +133,7 @@ def test_any_flipped_bit_makes_it_undecodable() -> None:
                 decode(WHOLE[:at] + bytes((WHOLE[at] ^ 1 << bit,)) + WHOLE[at + 1 :])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, len(WHOLE) - 1), st.integers(1, 255))
 def test_any_other_value_of_any_byte_makes_it_undecodable(at: int, change: int) -> None:
     with pytest.raises(Undecodable):
@@ -269,7 +269,7 @@ def test_more_rows_than_a_section_may_have_are_never_made() -> None:
         _encode(repeats={"outcome": column, "sequence": column, "row": column})
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(HEADERS, SECTIONS_OF_ANYTHING)
 def test_a_reader_of_another_language_reads_the_same(
     header: dict[str, Any], sections: dict[str, dict[str, Any]]

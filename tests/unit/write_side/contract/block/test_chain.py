@@ -122,7 +122,7 @@ def interleaved(draw: st.DrawFn) -> tuple[list[bytes], list[bytes]]:
     return chain, log
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(interleaved(), st.integers(1, 3))
 def test_losers_and_duplicates_never_change_what_is_accepted(made: tuple[list[bytes], list[bytes]], times: int) -> None:
     chain, log = made

@@ -152,6 +152,15 @@ def test_ids_in_place_are_forgotten_swept_and_outgrow_their_room_as_any(
     assert path.read_bytes()[4_160:-64] == there.tobytes()
 
 
+def decided(chance: random.Random) -> DecidingPartition:
+    """A partition behind a stream of everything that there is."""
+    _, sent = modelled(rich_stream(chance, segments=6, items=8), WalletModel(0, 1, 1 << 24))
+    partition = DecidingPartition()
+    for at_us, items in sent:
+        decide_items(partition, items, at_us)
+    return partition
+
+
 def loaded_in_place(store: FileStore, name: str, *, is_whole: bool = False) -> Snapshot:
     with store.open(name) as source:
         assert isinstance(source, LiesHere)
@@ -159,15 +168,12 @@ def loaded_in_place(store: FileStore, name: str, *, is_whole: bool = False) -> S
         return read_snapshot(reader, FINGERPRINTS)[1]
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, suppress_health_check=list(HealthCheck))
 @given(st.randoms(use_true_random=False), st.data())
 def test_a_start_in_place_at_any_position_is_a_fold_from_the_beginning(
     tmp_path_factory: pytest.TempPathFactory, chance: random.Random, data: st.DataObject
 ) -> None:
-    _, sent = modelled(rich_stream(chance, segments=6, items=8), WalletModel(0, 1, 1 << 24))
-    partition, store = DecidingPartition(), FileStore(tmp_path_factory.mktemp("snapshots"), in_place=True)
-    for at_us, items in sent:
-        decide_items(partition, items, at_us)
+    partition, store = decided(chance), FileStore(tmp_path_factory.mktemp("snapshots"), in_place=True)
 
     def load(octets: bytes) -> Snapshot:
         store.put("a", [octets])
@@ -291,15 +297,12 @@ def test_what_the_disk_cannot_read_is_an_error_and_not_the_end_of_the_process(tm
             read_snapshot(Reader(read_into, source.size, source.in_place, is_whole=is_whole), FINGERPRINTS)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, suppress_health_check=list(HealthCheck))
 @given(st.randoms(use_true_random=False), st.data())
 def test_a_side_with_the_index_of_the_other_is_a_fold_from_the_beginning_and_each_goes_on_for_itself(
     tmp_path_factory: pytest.TempPathFactory, chance: random.Random, data: st.DataObject
 ) -> None:
-    _, sent = modelled(rich_stream(chance, segments=6, items=8), WalletModel(0, 1, 1 << 24))
-    partition, store = DecidingPartition(), FileStore(tmp_path_factory.mktemp("snapshots"), in_place=True)
-    for at_us, items in sent:
-        decide_items(partition, items, at_us)
+    partition, store = decided(chance), FileStore(tmp_path_factory.mktemp("snapshots"), in_place=True)
     at, firsts = data.draw(st.integers(0, len(partition.blocks) - 1)), list[Snapshot]()
 
     def load(octets: bytes) -> Snapshot:

@@ -90,7 +90,7 @@ def _verdict(records: Sequence[Record], *, run: bool) -> Replay | str:
 
 
 @pytest.mark.parametrize("prints", [FINGERPRINTS, None])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(sizes=st.lists(st.integers(0, 9), max_size=9))
 def test_however_a_log_is_cut_into_runs_its_state_is_the_same(prints: object, sizes: list[int]) -> None:
     made = FINGERPRINTS if prints else None

@@ -54,7 +54,7 @@ def assert_sound(table: IdTable, ids: npt.NDArray[np.uint64]) -> None:
     assert table.count <= 0.7 * table.slots.size
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.sampled_from([1, 2, 7, 40, 300, 1_000, 2_500]), min_size=1, max_size=25))
 def test_every_id_is_found_after_every_block_whatever_the_blocks_are(sizes: list[int]) -> None:
     ids, table, first = ids_of(sum(sizes)), IdTable(), 0

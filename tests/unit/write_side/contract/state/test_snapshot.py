@@ -87,7 +87,7 @@ def assert_snapshots_anywhere(
         assert_same_fold(snapshot, whole)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(st.randoms(use_true_random=False), st.data())
 def test_a_start_from_a_snapshot_at_any_position_is_a_fold_from_the_beginning(
     chance: random.Random, data: st.DataObject

@@ -78,7 +78,7 @@ def test_holds_captures_reversals_changes_and_batches_are_decided_again_to_the_s
     assert outcomes > 4 * sum(untold.values())
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(st.randoms(use_true_random=False), st.integers(1, 4), st.integers(1, 8))
 def test_a_short_random_log_is_decided_again_to_the_same_bytes(
     chance: random.Random, segments: int, items: int
@@ -261,7 +261,7 @@ sent_as(SENT, 5)
 ACROSS = run(4).deciding[0]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from((SENT, ACROSS)), st.data())
 def test_whatever_a_whole_block_says_it_is_told_and_nothing_breaks(
     partition: DecidingPartition, data: st.DataObject

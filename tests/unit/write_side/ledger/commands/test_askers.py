@@ -50,7 +50,7 @@ def groups(draw: st.DrawFn) -> list[tuple[list[Command], list[str]]]:
     return [(each, draw(st.lists(NAMES, min_size=len(each), max_size=len(each)))) for each in found]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(groups(), st.data())
 def test_names_stay_with_their_commands(made: list[tuple[list[Command], list[str]]], data: st.DataObject) -> None:
     joined = CommandBatch.concatenated([named(commands, names) for commands, names in made])

@@ -35,13 +35,13 @@ from write_side.ledger.commands.commands import (
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(COMMANDS)
 def test_a_record_comes_back_as_it_was_made(commands: list[Command]) -> None:
     assert commands_of(CommandBatch.decode(CommandBatch.of(commands).encode())) == commands
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(COMMANDS, min_size=1, max_size=4), st.data())
 def test_joined_and_sliced_batches_hold_the_same_commands(groups: list[list[Command]], data: st.DataObject) -> None:
     joined = CommandBatch.concatenated([CommandBatch.of(commands) for commands in groups])
@@ -54,7 +54,7 @@ def test_joined_and_sliced_batches_hold_the_same_commands(groups: list[list[Comm
     assert commands_of(CommandBatch.decode(part.encode())) == commands[start:stop]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(COMMANDS, st.sampled_from(Mode)), min_size=1, max_size=5))
 def test_chains_of_joined_batches_stay_apart_and_keep_their_mode(groups: list[tuple[list[Command], Mode]]) -> None:
     joined = CommandBatch.concatenated([CommandBatch.of(commands, mode) for commands, mode in groups])

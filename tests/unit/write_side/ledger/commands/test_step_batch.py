@@ -90,7 +90,7 @@ def messages_of(batch: StepBatch) -> list[Any]:
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(MESSAGES)
 def test_a_record_comes_back_as_it_was_made(messages: list[Any]) -> None:
     batch = StepBatch.decode(batch_of(messages).encode())
@@ -101,7 +101,7 @@ def test_a_record_comes_back_as_it_was_made(messages: list[Any]) -> None:
         assert column.flags.writeable
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(MESSAGES, min_size=1, max_size=4))
 def test_joined_batches_hold_the_same_messages(groups: list[list[Any]]) -> None:
     joined = StepBatch.concatenated([batch_of(messages) for messages in groups])
@@ -126,7 +126,7 @@ def test_no_batches_are_joined_to_an_empty_one() -> None:
     assert messages_of(StepBatch.concatenated([EMPTY_STEPS, GOOD, EMPTY_STEPS])) == messages_of(GOOD)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(COMMANDS, MESSAGES)
 def test_a_record_of_either_sort_is_told_by_its_mark(commands: list[Command], messages: list[Any]) -> None:
     read = decode_record(CommandBatch.of(commands).encode())
@@ -229,7 +229,7 @@ def test_every_truncation_is_malformed_up_to_the_mark_of_the_end() -> None:
             decode_record(record[:size])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=200))
 def test_noise_is_malformed(data: bytes) -> None:
     with pytest.raises(BatchMalformed):

@@ -1,4 +1,4 @@
-"""Folding in a thread: who waits for it may be cancelled, and is never gone before the thread is."""
+"""Work in a thread: who waits for it may be cancelled, and is never gone before the thread is."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from typing import Any
 
 import pytest
 
-from read_side.follow.partition_fold import folded_through
+from write_side.contract.log.in_thread import through
 
 LIMIT_S = 30.0
 """Only for a hang."""
 
 
 @pytest.mark.parametrize("fails", [False, True])
-async def test_who_is_cancelled_again_while_a_fold_ends_still_waits_for_it(fails: bool) -> None:
+async def test_who_is_cancelled_again_while_it_ends_still_waits_for_it(fails: bool) -> None:
     begun, may_end, said = threading.Event(), threading.Event(), list[Any]()
     asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
 
-    def fold() -> None:
+    def work() -> None:
         begun.set()
         assert may_end.wait(LIMIT_S)
-        said.append("folded")
+        said.append("done")
         if fails:
             raise ValueError("a check")
 
-    waiting = asyncio.ensure_future(folded_through(fold))
+    waiting = asyncio.ensure_future(through(work))
     assert await asyncio.to_thread(begun.wait, LIMIT_S)
     for _ in range(3):
         waiting.cancel()
@@ -40,4 +40,4 @@ async def test_who_is_cancelled_again_while_a_fold_ends_still_waits_for_it(fails
     del waiting
     gc.collect()
     await asyncio.sleep(0)
-    assert said == ["folded"]
+    assert said == ["done"]
